@@ -1,0 +1,1 @@
+"""Command line, web pages, jobs and the wiring of all layers."""

@@ -1,0 +1,1 @@
+"""Benchmarks behind `tomodx bench`, one file each."""

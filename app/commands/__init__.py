@@ -1,0 +1,1 @@
+"""Command groups of `tomodx`, one file each."""

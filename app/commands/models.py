@@ -1,0 +1,110 @@
+"""`tomodx train`, `tomodx export`, `tomodx models`: networks and their registry."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.context import Settings
+from engine.io.digests import require_writable
+
+group = typer.Typer(help="The registry of trained networks.", no_args_is_help=True)
+RECIPE_HELP = "Shipped recipe (coarse, fine) or YAML file."
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands of this file."""
+    cli.command()(train)
+    cli.command()(export)
+    cli.add_typer(group, name="models")
+
+
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help=RECIPE_HELP)],
+    work: Annotated[
+        Path, typer.Option("--work", metavar="DIR", help="Pool and checkpoints; kept.")
+    ] = Path("training"),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Registry folder; default in work.")
+    ] = None,
+) -> None:
+    """Train a network on simulation, or go on training, and export it."""
+    from models.recipe import read_recipe  # noqa: PLC0415
+    from models.registry import write_model  # noqa: PLC0415
+    from models.training import train as train_network  # noqa: PLC0415
+
+    settings: Settings = context.obj
+    chosen = read_recipe(recipe)
+    target = out or work / "models"
+    require_writable(work / ".probe")
+    require_writable(target / ".probe")
+    device = "cuda" if settings.device == "cuda" else "cpu"
+    with settings.progress(f"training {chosen.name}") as on_progress:
+        trained = train_network(chosen, work, device, on_progress)
+    folder = target / chosen.name
+    write_model(trained.network, chosen, trained.metrics, folder, f"tomodx train {recipe}")
+    metrics = {name: round(value, 4) for name, value in trained.metrics.items()}
+    lines = "\n".join(f"  {name}: {value:.3f}" for name, value in metrics.items())
+    settings.emit(
+        {"name": chosen.name, "out": str(folder), "metrics": metrics},
+        f"{chosen.name} written to {folder}\n{lines}",
+    )
+
+
+def export(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help=RECIPE_HELP)],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Registry folder.")],
+    work: Annotated[Path, typer.Option("--work", metavar="DIR")] = Path("training"),
+) -> None:
+    """Export the last checkpoint of a training run to ONNX, with a parity check."""
+    from models.recipe import read_recipe  # noqa: PLC0415
+    from models.registry import write_model  # noqa: PLC0415
+    from models.training import load_checkpoint  # noqa: PLC0415
+
+    settings: Settings = context.obj
+    chosen = read_recipe(recipe)
+    require_writable(out / ".probe")
+    trained = load_checkpoint(chosen, work)
+    folder = out / chosen.name
+    write_model(trained.network, chosen, trained.metrics, folder, f"tomodx train {recipe}")
+    settings.emit({"name": chosen.name, "out": str(folder)}, f"{chosen.name} written to {folder}")
+
+
+@group.command("list")
+def list_cards(context: typer.Context) -> None:
+    """List the shipped networks with what they reached."""
+    from models.registry import list_models  # noqa: PLC0415
+
+    settings: Settings = context.obj
+    cards = list_models()
+    rows: list[dict[str, Any]] = [
+        {
+            "name": card.name,
+            "task": card.task,
+            "voxel_size_nm": card.voxel_size_nm,
+            "outputs": list(card.outputs),
+            "n_parameters": card.n_parameters,
+            "size_mb": round(card.size_mb, 2),
+            "sha256": card.sha256,
+            "metrics": dict(card.metrics),
+        }
+        for card in cards
+    ]
+    text = "\n".join(
+        f"{card.name}: {card.task}, {card.voxel_size_nm:g} nm/voxel, {card.n_parameters:,} "
+        f"parameters, {card.size_mb:.1f} MB\n  finds {', '.join(card.outputs)}"
+        for card in cards
+    )
+    settings.emit({"models": rows}, text or "no model is installed")
+
+
+@group.command("verify")
+def verify(context: typer.Context) -> None:
+    """Compare every file of the registry with its manifest."""
+    from models.registry import verify_models  # noqa: PLC0415
+
+    settings: Settings = context.obj
+    names = verify_models()
+    settings.emit({"ok": True, "models": names}, f"{len(names)} models, every hash is right")

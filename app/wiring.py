@@ -1,0 +1,29 @@
+"""Which trained files fill which place of an analysis."""
+
+from functools import lru_cache
+
+from engine.data.provenance import FileDigest
+from engine.segmentation.inference import Networks, load_network
+from models.registry import model_folder
+
+COARSE_MODEL, FINE_MODEL = "coarse-1", "fine-1"
+
+
+@lru_cache(maxsize=2)
+def shipped_networks(device: str = "auto") -> Networks:
+    """Open the networks of this version after checking their hashes, once a process.
+
+    Raises
+    ------
+    ModelFileError
+        A file was altered, or `cuda` is asked for and absent.
+    """
+    return Networks(
+        coarse=load_network(model_folder(COARSE_MODEL), device),
+        fine=load_network(model_folder(FINE_MODEL), device),
+    )
+
+
+def network_digests(networks: Networks) -> tuple[FileDigest, ...]:
+    """File digests of both networks, for content keys and provenance."""
+    return (networks.coarse.spec.digest, networks.fine.spec.digest)

@@ -1,0 +1,1 @@
+"""Donors, tomograms and their numeric tables: manifest, store, splits, statistics."""

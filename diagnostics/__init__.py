@@ -1,0 +1,1 @@
+"""Disease knowledge: features, panels, classifiers, validation and the patient report."""

@@ -1,0 +1,1 @@
+"""Named numeric features of a case."""

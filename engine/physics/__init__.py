@@ -1,0 +1,1 @@
+"""Image formation: contrast transfer, missing wedge, projection, reconstruction."""

@@ -1,0 +1,1 @@
+"""Networks as files, label volumes, instances, filaments, measurements."""

@@ -1,0 +1,186 @@
+"""Networks run from ONNX files: OpenVINO on x86 CPUs, ONNX Runtime on CUDA and elsewhere."""
+
+import logging
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+import openvino
+
+from engine.data.arrays import AnyArray, Float32s
+from engine.errors import ModelFileError
+from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
+from engine.segmentation.tiling import Tile, plan_tiles
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[float], None]
+# Largest tile (voxels a side); sections of 192 x 192 keep the first level below 300 MB.
+DEFAULT_TILE_VOX = (128, 192, 192)
+
+
+class Runtime(Protocol):
+    """Runs one network on one tile."""
+
+    name: str
+
+    def run(self, tile: Float32s) -> Float32s:
+        """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
+        ...
+
+
+class OpenVinoRuntime:
+    """OpenVINO on the CPU, one compiled model per tile shape (static shapes run fastest)."""
+
+    name = "openvino"
+
+    def __init__(self, model_path: Path) -> None:
+        self._core = openvino.Core()
+        self._model = self._core.read_model(model_path)
+        self._requests: dict[tuple[int, ...], openvino.InferRequest] = {}
+
+    def run(self, tile: Float32s) -> Float32s:
+        """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
+        shape = (1, 1, *tile.shape)
+        if shape not in self._requests:
+            self._model.reshape(list(shape))
+            # bf16 would be chosen silently where the CPU has it: labels must not depend on that.
+            options = {
+                "INFERENCE_PRECISION_HINT": "f32",
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": str(available_cores()),
+            }
+            compiled = self._core.compile_model(self._model, "CPU", options)
+            self._requests = {shape: compiled.create_infer_request()}
+        request = self._requests[shape]
+        request.infer([tile[None, None]])
+        return np.asarray(request.get_output_tensor(0).data[0])
+
+
+class OnnxRuntime:
+    """ONNX Runtime on CUDA where it is asked for and present, otherwise on the CPU."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model_path: Path, device: str) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = available_cores()
+        providers = ["CPUExecutionProvider"]
+        if device == "cuda":
+            providers.insert(0, "CUDAExecutionProvider")
+        self._session = onnxruntime.InferenceSession(
+            str(model_path), sess_options=options, providers=providers
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, tile: Float32s) -> Float32s:
+        """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
+        outputs = self._session.run(None, {self._input: tile[None, None]})
+        return np.asarray(outputs[0][0])
+
+
+def available_cores() -> int:
+    """Cores this process may use; `OMP_NUM_THREADS` lowers it, as for torch."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) > 0 else cores
+
+
+def cuda_is_present() -> bool:
+    """True where ONNX Runtime was built for CUDA and finds it."""
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def open_runtime(model_path: Path, device: str) -> Runtime:
+    """Choose and open the fastest runtime for a device: `auto`, `cpu` or `cuda`.
+
+    Raises
+    ------
+    ModelFileError
+        `cuda` is asked for and absent, or the file is no ONNX network.
+    """
+    if device == "cuda" and not cuda_is_present():
+        raise ModelFileError(
+            "--device cuda: ONNX Runtime finds no CUDA here; use --device auto or cpu"
+        )
+    try:
+        if device == "cuda" or (device == "auto" and cuda_is_present()):
+            return OnnxRuntime(model_path, "cuda")
+        if platform.machine().lower() in ("x86_64", "amd64"):
+            return OpenVinoRuntime(model_path)
+        return OnnxRuntime(model_path, "cpu")
+    except RuntimeError as error:
+        raise ModelFileError(
+            f"{model_path.parent.name}/{model_path.name}: not readable as an ONNX network"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Network:
+    """An opened network."""
+
+    spec: NetworkSpec
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two networks of an analysis."""
+
+    coarse: Network
+    fine: Network
+
+
+def load_network(folder: Path, device: str = "auto") -> Network:
+    """Open a model folder after checking its hashes.
+
+    Raises
+    ------
+    ModelFileError
+        Altered, incomplete or not ours.
+    """
+    spec = read_network_spec(folder)
+    return Network(spec, open_runtime(folder / MODEL_FILE, device))
+
+
+def run_tiled(
+    network: Network,
+    volume: AnyArray,
+    consume: Callable[[Tile, Float32s], None],
+    *,
+    tile_vox: tuple[int, int, int] = DEFAULT_TILE_VOX,
+    centre: float = 0.0,
+    scale: float = 1.0,
+    clip: float = 8.0,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Run a network over a (z, y, x) volume, tile by tile.
+
+    Every tile carries a halo as wide as the receptive field, and tiles start at multiples of the
+    network's stride, so that the result does not depend on the tile size (up to rounding).
+
+    Parameters
+    ----------
+    consume
+        Called with each tile and its outputs (c, z, y, x), cropped to the tile's core.
+    centre, scale, clip
+        Normalisation applied to each tile.
+    """
+    spec = network.spec
+    tiles = plan_tiles(volume.shape, tile_vox, spec.halo_vox, spec.multiple)
+    for done, tile in enumerate(tiles, start=1):
+        block = np.array(volume[tile.source], dtype=np.float32)
+        block = np.pad(block, tile.pad, mode="edge") if tile.is_padded else block
+        block = np.clip((block - np.float32(centre)) / np.float32(scale), -clip, clip)
+        outputs = network.runtime.run(np.ascontiguousarray(block))
+        consume(tile, outputs[(slice(None), *tile.crop)])
+        if on_progress:
+            on_progress(done / len(tiles))

@@ -1,0 +1,216 @@
+"""Organelle instances from class probabilities and the predicted depth inside mitochondria."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from skimage.measure import marching_cubes, mesh_surface_area
+from skimage.morphology import reconstruction
+from skimage.segmentation import watershed
+
+from engine.data.arrays import Bools, Float32s, Ints, UInt16s
+from engine.data.labels import INSTANCE_CLASSES
+from engine.data.organelles import Organelle
+from engine.segmentation.resampling import resample
+
+# An instance below this volume is not counted; the truth of the simulator uses the same rule.
+SMALLEST_MITOCHONDRION_UM3 = 1e-3
+SMALLEST_OTHER_UM3 = {"alpha_granule": 1e-3, "dense_granule": 5e-4, "vesicle": 1e-4}
+
+
+@dataclass(frozen=True)
+class InstanceParams:
+    """How masks become instances.
+
+    Attributes
+    ----------
+    threshold
+        Probability above which a voxel belongs to a class.
+    depth_prominence_nm
+        Two maxima of the depth are two mitochondria where the saddle between them lies this much
+        lower: about one membrane pair, well above the network's error within one body.
+    neck_share
+        … or where the neck's depth is below this share of the smaller maximum.
+    """
+
+    threshold: float = 0.5
+    depth_prominence_nm: float = 14.0
+    neck_share: float = 0.62
+
+
+@dataclass(frozen=True)
+class Body:
+    """One instance on the coarse grid: box, mask within it, class and mean probability."""
+
+    box: tuple[slice, slice, slice]
+    mask: Bools
+    organelle_class: str
+    confidence: float
+
+
+def find_bodies(
+    probabilities: dict[str, Float32s],
+    depth_nm: Float32s,
+    voxel_size_nm: float,
+    params: InstanceParams,
+) -> list[Body]:
+    """Separate every organelle of every class.
+
+    Parameters
+    ----------
+    probabilities
+        Of each instance class, (z, y, x), in [0, 1].
+    depth_nm
+        Predicted depth below the surface of a voxel's own mitochondrion.
+    """
+    bodies: list[Body] = []
+    for name in INSTANCE_CLASSES:
+        mask = probabilities[name] > params.threshold
+        mask = ndimage.binary_fill_holes(ndimage.binary_opening(mask))
+        depth = depth_nm if name == "mitochondrion" else _own_depth(mask, voxel_size_nm)
+        ids = separate(mask, depth, params)
+        smallest_um3 = SMALLEST_OTHER_UM3.get(name, SMALLEST_MITOCHONDRION_UM3)
+        bodies += _bodies(ids, probabilities[name], name, smallest_um3, voxel_size_nm)
+    return bodies
+
+
+def _own_depth(mask: Bools, voxel_size_nm: float) -> Float32s:
+    padded = np.pad(mask, 1, mode="edge")
+    depth = ndimage.distance_transform_edt(padded)[1:-1, 1:-1, 1:-1] * voxel_size_nm
+    return np.asarray(depth, dtype=np.float32)
+
+
+def separate(mask: Bools, depth_nm: Float32s, params: InstanceParams) -> Ints:
+    """Ids (z, y, x) of the bodies in a mask: watershed of the depth from its prominent maxima."""
+    if not mask.any():
+        return np.zeros(mask.shape, dtype=np.int64)
+    # Depth is smoothed over one voxel: a body has one maximum, not one per noise peak.
+    depth = ndimage.gaussian_filter(np.where(mask, np.maximum(depth_nm, 0.0), 0.0), 1.0)
+    lowered = np.minimum(depth - params.depth_prominence_nm, depth * params.neck_share)
+    plateau = reconstruction(np.where(mask, lowered, lowered.min()), depth, method="dilation")
+    peaks = mask & (depth - plateau > 0) & _is_regional_peak(depth, plateau)
+    markers, n_markers = ndimage.label(peaks, structure=np.ones((3, 3, 3)))
+    components, n_components = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    # A body without a peak (flat depth) still counts as one.
+    with_marker = np.unique(components[markers > 0])
+    for component in np.setdiff1d(np.arange(1, n_components + 1), with_marker):
+        n_markers += 1
+        markers[components == component] = n_markers
+    return np.asarray(watershed(-depth, markers, mask=mask), dtype=np.int64)
+
+
+def _is_regional_peak(depth: Float32s, plateau: Float32s) -> Bools:
+    """Voxels of the h-dome whose height above the plateau is the dome's full height."""
+    dome = depth - plateau
+    domes, n_domes = ndimage.label(dome > 1e-3, structure=np.ones((3, 3, 3)))
+    if n_domes == 0:
+        return np.zeros(depth.shape, dtype=bool)
+    height = ndimage.maximum(dome, domes, np.arange(1, n_domes + 1))
+    wanted = np.concatenate([[np.inf], np.asarray(height)])
+    return np.asarray((domes > 0) & (dome >= 0.5 * wanted[domes]))
+
+
+def _bodies(
+    ids: Ints, probability: Float32s, name: str, smallest_um3: float, voxel_size_nm: float
+) -> list[Body]:
+    voxel_um3 = (voxel_size_nm * 1e-3) ** 3
+    bodies = []
+    for instance_id, box in enumerate(ndimage.find_objects(ids), start=1):
+        if box is None:
+            continue
+        mask = ids[box] == instance_id
+        if mask.sum() * voxel_um3 < smallest_um3:
+            continue
+        confidence = float(probability[box][mask].mean())
+        bodies.append(Body(box, ndimage.binary_fill_holes(mask), name, confidence))
+    return bodies
+
+
+def paint_bodies(
+    bodies: list[Body],
+    shape: tuple[int, int, int],
+    voxel_size_nm: float,
+    coarse_nm: float,
+) -> tuple[UInt16s, tuple[Organelle, ...]]:
+    """Instance ids on the tomogram's own grid and the morphometry of each body.
+
+    Surfaces are those of the smoothed mask at level one half: a voxel staircase would add a third.
+    Larger bodies are painted first, ids run in that order.
+    """
+    ids = np.zeros(shape, dtype=np.uint16)
+    ordered = sorted(bodies, key=lambda body: -int(body.mask.sum()))
+    organelles = []
+    ratio = voxel_size_nm / coarse_nm
+    for number, body in enumerate(ordered, start=1):
+        soft, offset = _soft_mask(body)
+        _paint(ids, soft, offset, ratio, number)
+        centroid = np.argwhere(ids == number).mean(axis=0) if (ids == number).any() else None
+        if centroid is None:
+            centroid = (np.argwhere(body.mask).mean(axis=0) + _corner(body)) / ratio
+        organelles.append(_morphometry(number, body, soft, coarse_nm, centroid * voxel_size_nm))
+    border = _border_ids(ids)
+    return ids, tuple(
+        organelle if organelle.instance_id not in border else _touching(organelle)
+        for organelle in organelles
+    )
+
+
+def _touching(organelle: Organelle) -> Organelle:
+    return Organelle(**{**organelle.__dict__, "touches_border": True})
+
+
+def _corner(body: Body) -> Ints:
+    return np.array([part.start for part in body.box])
+
+
+def _soft_mask(body: Body) -> tuple[Float32s, Ints]:
+    """Mask with a margin of two, blurred by 0.7 voxels; cut faces are continued, not rounded."""
+    padded = np.pad(body.mask.astype(np.float32), 2)
+    return ndimage.gaussian_filter(padded, 0.7), _corner(body) - 2
+
+
+def _paint(ids: UInt16s, soft: Float32s, offset: Ints, ratio: float, number: int) -> None:
+    fine = resample(soft, ratio)
+    start = np.rint(offset / ratio).astype(int)
+    low = np.maximum(start, 0)
+    high = np.minimum(start + np.array(fine.shape), np.array(ids.shape))
+    if (high <= low).any():
+        return
+    target = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    source = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
+    view = ids[target]
+    view[(fine[source] > 0.5) & (view == 0)] = number
+
+
+def _morphometry(
+    number: int, body: Body, soft: Float32s, coarse_nm: float, centroid_nm: Float32s
+) -> Organelle:
+    volume_um3 = float(body.mask.sum()) * (coarse_nm * 1e-3) ** 3
+    surface_um2 = _surface_um2(np.pad(soft, 1), coarse_nm)
+    sphericity = (
+        math.pi ** (1 / 3) * (6.0 * volume_um3) ** (2 / 3) / surface_um2 if surface_um2 > 0 else 0.0
+    )
+    z, y, x = (float(value) * 10.0 for value in centroid_nm)
+    return Organelle(
+        instance_id=number,
+        organelle_class=body.organelle_class,
+        volume_um3=volume_um3,
+        surface_um2=surface_um2,
+        sphericity=min(sphericity, 1.0),
+        centroid_angst=(z, y, x),
+        touches_border=False,
+        confidence=body.confidence,
+    )
+
+
+def _surface_um2(soft: Float32s, voxel_size_nm: float) -> float:
+    if not (soft.min() < 0.5 < soft.max()):
+        return 0.0
+    vertices, faces, _, _ = marching_cubes(soft, level=0.5, spacing=(voxel_size_nm * 1e-3,) * 3)
+    return float(mesh_surface_area(vertices, faces))
+
+
+def _border_ids(ids: UInt16s) -> set[int]:
+    faces = [ids[0], ids[-1], ids[:, 0], ids[:, -1], ids[:, :, 0], ids[:, :, -1]]
+    return {int(i) for face in faces for i in np.unique(face)} - {0}

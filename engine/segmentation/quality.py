@@ -1,0 +1,63 @@
+"""Doubts about a tomogram, raised from what the networks saw."""
+
+from collections.abc import Sequence
+
+from engine.data.measurements import QualityFlag
+from engine.data.organelles import Organelle
+from engine.data.tomogram import Tomogram
+
+
+def quality_flags(
+    tomogram: Tomogram,
+    organelles: Sequence[Organelle],
+    *,
+    specimen_share: float,
+    certainty: float,
+) -> tuple[QualityFlag, ...]:
+    """Flags in a fixed order; none where nothing is doubtful.
+
+    Parameters
+    ----------
+    specimen_share
+        Of the volume that is cell.
+    certainty
+        Mean probability of the winning class inside the specimen.
+    """
+    flags = []
+    thickness_nm = tomogram.size_nm[0]
+    if thickness_nm < 60.0:
+        flags.append(
+            QualityFlag(
+                "warning", "thin_volume",
+                f"the volume is {thickness_nm:.0f} nm thick: organelles are cut, "
+                "counts are of fragments",
+            )
+        )  # fmt: skip
+    if specimen_share < 0.05:
+        flags.append(
+            QualityFlag(
+                "error", "little_specimen",
+                f"only {100 * specimen_share:.0f} % of the volume looks like cell: "
+                "check contrast, voxel size and field",
+            )
+        )  # fmt: skip
+    if certainty < 0.75:
+        flags.append(
+            QualityFlag(
+                "warning", "low_certainty",
+                f"the networks are unsure here (mean class probability {certainty:.2f}): "
+                "the tomogram differs from what they were trained on",
+            )
+        )  # fmt: skip
+    mitochondria = [one for one in organelles if one.organelle_class == "mitochondrion"]
+    cut = sum(one.touches_border for one in mitochondria)
+    if len(mitochondria) >= 2 and cut > 0.5 * len(mitochondria):
+        flags.append(
+            QualityFlag(
+                "info", "many_cut",
+                f"{cut} of {len(mitochondria)} mitochondria are cut by the border",
+            )
+        )  # fmt: skip
+    if tomogram.tilt_range is None:
+        flags.append(QualityFlag("info", "tilt_range_unknown", "the tilt range was not given"))
+    return tuple(flags)

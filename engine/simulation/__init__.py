@@ -1,0 +1,1 @@
+"""Simulated tomograms with exact truth."""

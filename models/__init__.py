@@ -1,0 +1,1 @@
+"""Network architectures, training on simulation, ONNX export and the model registry."""

@@ -1,0 +1,96 @@
+"""A trained network as an ONNX file, checked against torch."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from engine.errors import PipelineError
+
+logger = logging.getLogger(__name__)
+
+OPSET = 20
+# Relative to the largest output.
+PARITY_TOLERANCE = 1e-4
+
+
+class ParityError(PipelineError, ArithmeticError):
+    """The exported network does not compute what the trained one computes."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest difference of ONNX Runtime from torch, relative to the largest output."""
+
+    relative_difference: float
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with every BatchNorm folded into the convolution before it."""
+    folded = torch.nn.Module.eval(network)
+    for module in folded.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        layers = list(module)
+        for index in range(len(layers) - 1):
+            convolution, norm = layers[index], layers[index + 1]
+            if isinstance(convolution, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d):
+                module[index] = fuse_conv_bn_eval(convolution, norm)
+                module[index + 1] = nn.Identity()
+    return folded
+
+
+def export_onnx(network: nn.Module, path: Path, multiple: int) -> Parity:
+    """Write `network` with dynamic batch and volume size; the file is removed if parity fails.
+
+    Raises
+    ------
+    ParityError
+        Outputs differ from torch by more than 1e-4 of the largest.
+    """
+    folded = fold_batch_norm(network)
+    for parameter in folded.parameters():
+        parameter.requires_grad_(False)
+    example = torch.zeros((1, 1, 2 * multiple, 2 * multiple, 2 * multiple))
+    axes = {0: "n", 2: "z", 3: "y", 4: "x"}
+    with warnings.catch_warnings():
+        # The TorchScript exporter writes plain Conv nodes with free sizes and no side file.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            folded,
+            (example,),
+            str(path),
+            input_names=["volume"],
+            output_names=["outputs"],
+            dynamic_axes={"volume": axes, "outputs": axes},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    parity = check_parity(folded, path, multiple)
+    if parity.relative_difference > PARITY_TOLERANCE:
+        path.unlink()
+        raise ParityError(
+            f"{path.name}: ONNX differs from torch by {parity.relative_difference:.1e} of the "
+            f"largest output, allowed is {PARITY_TOLERANCE:.0e}; the file was removed"
+        )
+    return parity
+
+
+def check_parity(network: nn.Module, path: Path, multiple: int) -> Parity:
+    """Compare torch and ONNX Runtime on noise of an odd-sided shape."""
+    rng = np.random.default_rng(0)
+    shape = (1, 1, 3 * multiple, 5 * multiple, 4 * multiple)
+    volume = rng.normal(size=shape).astype(np.float32)
+    with torch.inference_mode():
+        expected: Tensor = network(torch.from_numpy(volume))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"volume": volume})[0]
+    reference = expected.numpy()
+    difference = float(np.abs(found - reference).max() / max(np.abs(reference).max(), 1e-12))
+    return Parity(difference)

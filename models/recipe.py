@@ -1,0 +1,76 @@
+"""What a network is trained on and how: one YAML file."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engine.errors import BadInputError, MissingFileError
+
+Task = Literal["coarse", "fine"]
+
+RECIPES_FOLDER = Path(__file__).parent / "recipes"
+
+
+class PoolRecipe(BaseModel):
+    """The simulated tomograms that patches are cut from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    families: tuple[Literal["A", "B"], ...] = ("A", "B")
+    n_tomograms: int
+    shape: tuple[int, int, int]
+    snr_range: tuple[float, float]
+    mean_mitochondria: float
+    mean_microtubules: float
+    seed: int
+
+
+class Recipe(BaseModel):
+    """One training run; families C and above are refused: they are held out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    task: Task
+    architecture: str
+    channels: tuple[int, ...]
+    voxel_size_nm: float
+    outputs: tuple[str, ...]
+    pool: PoolRecipe
+    patch: tuple[int, int, int]
+    batch: int
+    steps: int
+    learning_rate: float
+    seed: int
+
+
+def read_recipe(name_or_path: str) -> Recipe:
+    """A shipped recipe by name, or a YAML file by path.
+
+    Raises
+    ------
+    MissingFileError
+        Neither exists.
+    BadInputError
+        Not YAML, or fields missing, unknown or out of range (all named).
+    """
+    path = RECIPES_FOLDER / f"{name_or_path}.yaml"
+    if not path.is_file():
+        path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(sorted(one.stem for one in RECIPES_FOLDER.glob("*.yaml")))
+        raise MissingFileError(
+            f"no recipe '{name_or_path}': give a YAML file or one of the shipped recipes ({known})"
+        )
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise BadInputError(f"{path.name}: not readable as YAML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise BadInputError(f"{path.name}: {faults}") from error

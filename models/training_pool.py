@@ -1,0 +1,131 @@
+"""Simulated tomograms as training material: images and targets at both networks' sampling.
+
+The pool is made once per (pool recipe, index) and kept on disk; a killed run resumes with what is
+there. Each member draws from its own child of the pool's seed, so that its content does not depend
+on the machine or on the order.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from engine.data.arrays import AnyArray, UInt8s
+from engine.data.labels import CLASS_IDS
+from engine.data.provenance import parameters_digest
+from engine.physics.normalise import robust_centre_and_scale
+from engine.segmentation.resampling import resample, resample_nearest, resampled_length
+from engine.simulation.case import SimulatedTomogram, Truth, simulate_tomogram
+from engine.simulation.params import SimulationParams, draw_acquisition, draw_scene
+from models.recipe import PoolRecipe
+
+COARSE_NM, FINE_NM = 6.4, 2.4
+# The depth of a voxel below its own mitochondrion's surface, stored as uint8: 255 = 150 nm.
+DEPTH_FULL_SCALE_NM = 150.0
+COARSE_CLASSES = (
+    "background",
+    "void",
+    "mitochondrion",
+    "alpha_granule",
+    "dense_granule",
+    "vesicle",
+    "artefact",
+)
+MEMBRANE_BIT, CORE_BIT = 1, 2
+
+
+def pool_folder(root: Path, pool: PoolRecipe) -> Path:
+    """Where the members of a pool lie; a pool of more members continues a smaller one."""
+    content = pool.model_dump(exclude={"n_tomograms"})
+    return root / f"pool-{parameters_digest(content)[:12]}"
+
+
+def build_pool(
+    root: Path,
+    pool: PoolRecipe,
+    device: str,
+    on_progress: Callable[[float], None] | None = None,
+) -> list[Path]:
+    """Simulate what is missing of a pool; returns the files in order."""
+    folder = pool_folder(root, pool)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index in range(pool.n_tomograms):
+        path = folder / f"{index:04d}.npz"
+        if not path.is_file():
+            arrays = training_arrays(simulate_member(pool, index, device))
+            beside = path.with_suffix(".tmp.npz")
+            np.savez(beside, allow_pickle=False, **arrays)
+            beside.rename(path)
+        paths.append(path)
+        if on_progress:
+            on_progress((index + 1) / pool.n_tomograms)
+    return paths
+
+
+def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomogram:
+    """Member `index` of a pool."""
+    sequence = np.random.SeedSequence([pool.seed, index])
+    rng = np.random.default_rng(sequence)
+    family = pool.families[index % len(pool.families)]
+    acquisition = draw_acquisition(family, rng, snr_range=pool.snr_range)
+    scene = draw_scene(
+        rng,
+        pool.shape,
+        acquisition.voxel_size_nm,
+        family=family,
+        mean_mitochondria=pool.mean_mitochondria,
+        mean_microtubules=pool.mean_microtubules,
+    )
+    seed = int(rng.integers(2**31))
+    return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)
+
+
+def training_arrays(simulated: SimulatedTomogram) -> dict[str, AnyArray]:
+    """Images (float16, normalised) and targets (uint8) at 6.4 and 2.4 nm."""
+    voxels = simulated.tomogram.voxels
+    voxel_nm = simulated.tomogram.voxel_size_angst / 10.0
+    coarse_ratio, fine_ratio = COARSE_NM / voxel_nm, FINE_NM / voxel_nm
+    labels, depth = coarse_targets(simulated.truth, coarse_ratio)
+    return {
+        "coarse_image": normalised(resample(voxels, coarse_ratio)),
+        "coarse_labels": labels,
+        "coarse_depth": depth,
+        "fine_image": normalised(resample(voxels, fine_ratio)),
+        "fine_masks": fine_targets(simulated.truth, fine_ratio),
+    }
+
+
+def normalised(volume: AnyArray) -> AnyArray:
+    """Robustly standardised, clipped to eight sigmas, float16."""
+    centre, scale = robust_centre_and_scale(volume)
+    return np.clip((volume - centre) / scale, -8.0, 8.0).astype(np.float16)
+
+
+def coarse_targets(truth: Truth, ratio: float) -> tuple[UInt8s, UInt8s]:
+    """Index into `COARSE_CLASSES` and scaled depth inside each mitochondrion."""
+    n_z, n_y, n_x = (resampled_length(n, ratio) for n in truth.regions.shape)
+    shape = (n_z, n_y, n_x)
+    regions = resample_nearest(truth.regions, shape, ratio)
+    instances = resample_nearest(truth.instances, shape, ratio)
+    table = np.zeros(256, dtype=np.uint8)
+    for index, name in enumerate(COARSE_CLASSES):
+        table[CLASS_IDS[name]] = index
+    labels = table[regions]
+    depth_nm = np.zeros(shape, dtype=np.float32)
+    mitochondrion = regions == CLASS_IDS["mitochondrion"]
+    for instance_id in np.unique(instances[mitochondrion]):
+        body = (instances == instance_id) & mitochondrion
+        # The face of the volume is no surface of the organelle.
+        inside = distance_transform_edt(np.pad(body, 1, mode="edge"))[1:-1, 1:-1, 1:-1]
+        depth_nm = np.maximum(depth_nm, inside * COARSE_NM)
+    scaled = np.clip(depth_nm / DEPTH_FULL_SCALE_NM * 255.0, 0.0, 255.0)
+    return labels, scaled.astype(np.uint8)
+
+
+def fine_targets(truth: Truth, ratio: float) -> UInt8s:
+    """Bits of membrane and microtubule core."""
+    membrane = resample(truth.membrane.astype(np.uint8), ratio) > 0.5
+    core = resample(truth.microtubule_core.astype(np.uint8), ratio) > 0.5
+    return (membrane * MEMBRANE_BIT + core * CORE_BIT).astype(np.uint8)

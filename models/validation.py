@@ -1,0 +1,56 @@
+"""How well a network does on pool members it was not trained on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.patches import fine_channels, read_member
+from models.recipe import Recipe
+from models.training_pool import COARSE_CLASSES
+
+
+def validation_metrics(
+    network: nn.Module, recipe: Recipe, paths: Sequence[Path]
+) -> dict[str, float]:
+    """Dice of every class or mask over all voxels of the held-out members."""
+    overlap: dict[str, float] = {}
+    total: dict[str, float] = {}
+    for path in paths:
+        voxels, targets = read_member(path, recipe)
+        image = torch.from_numpy(voxels.astype(np.float32))
+        predicted, wanted = _masks(network, recipe, image, torch.from_numpy(targets[0]))
+        for name, found in predicted.items():
+            truth = wanted[name]
+            overlap[name] = overlap.get(name, 0.0) + 2.0 * float((found & truth).sum())
+            total[name] = total.get(name, 0.0) + float(found.sum() + truth.sum())
+    return {f"dice_{name}": overlap[name] / max(total[name], 1.0) for name in overlap}
+
+
+@torch.inference_mode()
+def _masks(
+    network: nn.Module, recipe: Recipe, image: Tensor, targets: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    multiple = 2 ** (len(recipe.channels) - 1)
+    size = [n // multiple * multiple for n in image.shape]
+    # The fine volumes are large: the middle part is enough for a card.
+    size = [min(n, limit) for n, limit in zip(size, (96, 224, 224), strict=True)]
+    box = tuple(
+        slice((n - part) // 2, (n - part) // 2 + part)
+        for n, part in zip(image.shape, size, strict=True)
+    )
+    outputs = network(image[box][None, None])[0]
+    truth = targets[box]
+    if recipe.task == "coarse":
+        labels = outputs[: len(COARSE_CLASSES)].argmax(0)
+        return (
+            {name: labels == index for index, name in enumerate(COARSE_CLASSES)},
+            {name: truth == index for index, name in enumerate(COARSE_CLASSES)},
+        )
+    masks = fine_channels(truth[None, None])[0] > 0
+    return (
+        {name: outputs[index] > 0 for index, name in enumerate(recipe.outputs)},
+        {name: masks[index] for index, name in enumerate(recipe.outputs)},
+    )

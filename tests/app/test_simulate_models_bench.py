@@ -1,0 +1,121 @@
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from app.bench.result import BenchResult, BenchRow, bootstrap_mean
+from app.bench.segmentation import FAMILIES, Scored, bench_params, rows_of
+from app.cli import run
+from app.reference_cohort import draw_donors, field_params, read_cohort_recipe
+from engine.io.mrc import read_tomogram
+
+SMALL = {
+    "family": "A",
+    "shape": [32, 64, 64],
+    "voxel_size_nm": 2.8,
+    "mean_mitochondria": 1.0,
+    "mean_microtubules": 3.0,
+    "seed": 3,
+}
+
+
+def test_simulate_writes_volume_and_truth_and_says_so(tmp_path, capsys):
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(yaml.safe_dump(SMALL))
+    out = tmp_path / "out"
+    assert run(["--json", "--quiet", "simulate", str(recipe), "--out", str(out)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["simulated"] is True
+    tomogram = read_tomogram(out / "tomogram_001.mrc")
+    assert tomogram.voxels.shape == (32, 64, 64)
+    assert tomogram.voxel_size_angst == pytest.approx(28.0, rel=1e-5)
+    assert tomogram.provenance.simulated
+    for name in ("instances.csv", "filament_points.csv", "membrane.mrc", "parameters.json"):
+        assert (out / "tomogram_001_truth" / name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({**SMALL, "family": "Z"}, "family"),
+        ({**SMALL, "colour": 1}, "colour"),
+        ({**SMALL, "snr_range": [0.2, 0.1]}, "snr_range"),
+        ({**SMALL, "shape": [4, 64, 64]}, "sides"),
+    ],
+)
+def test_a_faulty_recipe_is_one_line_and_leaves_nothing(tmp_path, capsys, content, words):
+    recipe = tmp_path / "bad.yaml"
+    recipe.write_text(yaml.safe_dump(content))
+    out = tmp_path / "out"
+    assert run(["--quiet", "simulate", str(recipe), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tomodx: error: ")
+    assert error.count("\n") == 1
+    assert words in error
+    assert not out.exists()
+
+
+def test_an_unknown_recipe_names_the_shipped_ones(tmp_path, capsys):
+    assert run(["simulate", "nothing", "--out", str(tmp_path / "out")]) == 2
+    assert "platelet" in capsys.readouterr().err
+
+
+def test_models_are_listed_and_verified(capsys):
+    assert run(["--json", "models", "list"]) == 0
+    names = {card["name"] for card in json.loads(capsys.readouterr().out)["models"]}
+    assert run(["--json", "models", "verify"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["models"]) == names
+
+
+def test_bench_inference_gives_rows_with_goal_and_baseline(capsys):
+    assert run(["--json", "--quiet", "bench", "inference", "--tier", "quick"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"name", "tier", "machine", "rows"}
+    keys = {"metric", "value", "low", "high", "unit", "goal", "better", "baseline"}
+    assert all(set(row) == keys for row in answer["rows"])
+    ratios = [row for row in answer["rows"] if row["metric"].endswith("over_torch_eager")]
+    assert [row["goal"] for row in ratios] == [1.8, 1.8]
+
+
+def test_bench_rows_of_perfect_and_of_constant_answers():
+    perfect = [Scored("A", n, n, 100.0 * n, 100.0 * n, 1.0) for n in (2, 4, 4, 6)]
+    rows = {row.metric: row for row in rows_of("", perfect, goals=True)}
+    assert rows["mitochondria_count_exact_share"].value == 1.0
+    assert rows["mitochondria_count_exact_share"].baseline == "best constant answer (4): 0.500"
+    assert rows["microtubule_length_mean_absolute_error"].value == 0.0
+    constant = [Scored("A", n, 4, 100.0 * n, 400.0, 0.0) for n in (2, 4, 4, 6)]
+    rows = {row.metric: row for row in rows_of("", constant, goals=True)}
+    assert rows["mitochondria_count_exact_share"].value == 0.5
+    assert rows["microtubule_length_mean_absolute_error"].value == pytest.approx(0.25)
+
+
+def test_benchmark_seeds_are_their_own_and_families_are_equally_many():
+    params = [bench_params(FAMILIES[index % 3], index) for index in range(6)]
+    assert len({seed for _, seed in params}) == 6
+    assert [one.acquisition.family for one, _ in params] == ["A", "B", "C"] * 2
+
+
+def test_bootstrap_interval_holds_the_mean_of_a_constant():
+    assert bootstrap_mean([2.0, 2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_bench_result_prints_goal_and_baseline():
+    row = BenchRow("a", 0.5, "1", "higher", 0.4, 0.6, 0.75, "guess: 0.1")
+    text = BenchResult("segmentation", "quick", (row,)).to_text()
+    assert "goal 0.75" in text
+    assert "guess: 0.1" in text
+
+
+def test_reference_cohort_has_the_shape_of_the_study_and_is_reproducible():
+    recipe = read_cohort_recipe()
+    donors = draw_donors(recipe)
+    groups = [donor.group for donor in donors]
+    assert [groups.count(name) for name in ("cancer", "benign", "healthy")] == [12, 5, 6]
+    assert draw_donors(recipe) == donors
+    assert len({seed for donor in donors for seed in donor.seeds}) == 23 * 5
+    first = field_params(recipe, 4.0, 8.0, donors[0].seeds[0])
+    assert first == field_params(recipe, 4.0, 8.0, donors[0].seeds[0])
+    assert first.scene.shape == recipe.shape
+    rates = np.array([donor.mean_mitochondria for donor in donors])
+    assert rates[:12].mean() > rates[12:].mean()

@@ -1,0 +1,78 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from engine.data.labels import INSTANCE_CLASSES
+from engine.segmentation.instances import InstanceParams, find_bodies, paint_bodies
+
+VOXEL_NM = 6.4
+SHAPE = (40, 80, 80)
+
+
+def spheres(*centres_and_radii):
+    """Probability and depth of mitochondria that are spheres, in voxels."""
+    grid = np.indices(SHAPE)
+    depth = np.zeros(SHAPE)
+    for *centre, radius in centres_and_radii:
+        away = np.sqrt(sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)))
+        depth = np.maximum(depth, radius - away)
+    return (depth > 0).astype(np.float32), (np.maximum(depth, 0) * VOXEL_NM).astype(np.float32)
+
+
+def found(mitochondria, depth_nm):
+    probabilities = {name: np.zeros(SHAPE, np.float32) for name in INSTANCE_CLASSES}
+    probabilities["mitochondrion"] = mitochondria
+    return find_bodies(probabilities, depth_nm, VOXEL_NM, InstanceParams())
+
+
+def test_nothing_is_found_in_nothing():
+    empty = np.zeros(SHAPE, np.float32)
+    assert found(empty, empty) == []
+    ids, organelles = paint_bodies([], (10, 10, 10), 2.5, VOXEL_NM)
+    assert ids.max() == 0
+    assert organelles == ()
+
+
+def test_seven_spheres_are_seven():
+    places = [(20, y, x, 11) for y in (15, 40, 65) for x in (15, 40, 65)][:7]
+    assert len(found(*spheres(*places))) == 7
+
+
+def test_touching_spheres_are_two():
+    assert len(found(*spheres((20, 40, 28, 12), (20, 40, 51, 12)))) == 2
+
+
+def test_a_long_body_with_a_wavy_depth_is_one():
+    mask = np.zeros(SHAPE, np.float32)
+    mask[12:28, 30:46, 10:70] = 1.0
+    depth = ndimage.distance_transform_edt(mask) * VOXEL_NM
+    wave = 5.0 * np.sin(np.arange(80) / 3.0)
+    assert len(found(mask, (depth + wave * (mask > 0)).astype(np.float32))) == 1
+
+
+def test_a_body_below_the_smallest_volume_is_dropped():
+    # 1e-3 um3 is a sphere of 62 nm radius.
+    assert found(*spheres((20, 40, 40, 8.0))) == []
+    assert len(found(*spheres((20, 40, 40, 11.0)))) == 1
+
+
+def test_sphere_has_volume_surface_and_sphericity_of_a_sphere():
+    radius_um = 14 * VOXEL_NM * 1e-3
+    bodies = found(*spheres((20, 40, 40, 14)))
+    ids, (organelle,) = paint_bodies(bodies, (100, 200, 200), 2.56, VOXEL_NM)
+    assert organelle.volume_um3 == pytest.approx(4 / 3 * math.pi * radius_um**3, rel=0.05)
+    assert organelle.surface_um2 == pytest.approx(4 * math.pi * radius_um**2, rel=0.06)
+    assert organelle.sphericity > 0.95
+    assert not organelle.touches_border
+    painted = (ids == 1).sum() * (2.56e-3) ** 3
+    assert painted == pytest.approx(organelle.volume_um3, rel=0.06)
+    expected = np.array([20, 40, 40]) * VOXEL_NM * 10
+    np.testing.assert_allclose(organelle.centroid_angst, expected, atol=25)
+
+
+def test_a_body_cut_by_the_face_touches_the_border():
+    bodies = found(*spheres((20, 40, 2, 14)))
+    _, (organelle,) = paint_bodies(bodies, (100, 200, 200), 2.56, VOXEL_NM)
+    assert organelle.touches_border

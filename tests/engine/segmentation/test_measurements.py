@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from engine.data.filaments import Filament
+from engine.data.organelles import Organelle
+from engine.segmentation.measurements import measure
+
+
+def organelle(number, *, name="mitochondrion", border=False, confidence=1.0, volume=0.01):
+    return Organelle(number, name, volume, 0.3, 0.9, (0.0, 0.0, 0.0), border, confidence)
+
+
+def filament(number, length_nm, *, border=False):
+    points = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 10.0 * length_nm]])
+    return Filament(number, "microtubule", points, border, False, 1.0)
+
+
+def measured(organelles=(), filaments=(), **changes):
+    band = len([one for one in organelles if one.organelle_class == "mitochondrion"])
+    total = sum(one.length_nm for one in filaments)
+    given = {
+        "mitochondria_band": (band, band),
+        "length_band_nm": (total, total),
+        "cell_volume_um3": 0.1,
+        "thickness_nm": 200.0,
+    }
+    return measure(organelles, filaments, **{**given, **changes})
+
+
+def test_four_ways_to_count():
+    values = measured([organelle(1), organelle(2), organelle(3, border=True)])
+    assert values["mitochondria_count"].value == 3
+    assert values["mitochondria_count_whole"].value == 2
+    assert values["mitochondria_count_unbiased"].value == 2.5
+    assert values["mitochondria_density_per_um3"].value == pytest.approx(30.0)
+
+
+def test_lengths_add_up_and_intervals_hold_them():
+    values = measured(filaments=[filament(1, 100.0), filament(2, 300.0, border=True)])
+    total = values["microtubule_length_total_nm"]
+    assert total.value == pytest.approx(400.0)
+    assert total.low < 400.0 < total.high
+    assert values["microtubule_length_mean_nm"].value == pytest.approx(200.0)
+    assert values["microtubule_censored_fraction"].value == 0.5
+    assert values["microtubule_length_density_nm_per_um3"].value == pytest.approx(4000.0)
+
+
+def test_nothing_found_is_zero_for_counts_and_not_assessable_for_means():
+    values = measured()
+    assert values["mitochondria_count"].value == 0
+    assert values["microtubule_length_total_nm"].value == 0
+    assert values["mitochondrion_volume_mean_um3"].value is None
+    assert values["microtubule_length_mean_nm"].not_assessable == "no microtubule was found"
+
+
+def test_without_a_cell_densities_are_not_assessable():
+    values = measured([organelle(1)], cell_volume_um3=0.0, thickness_nm=0.0)
+    for name in ("mitochondria_density_per_um3", "cell_volume_imaged_um3", "specimen_thickness_nm"):
+        assert values[name].value is None
+        assert "no cytoplasm" in values[name].not_assessable
+
+
+def test_what_rests_on_a_weak_output_is_not_assessable():
+    values = measured(
+        [organelle(1), organelle(2, name="alpha_granule")], weak_outputs=("void", "alpha_granule")
+    )
+    assert values["alpha_granule_count"].value is None
+    assert values["mitochondria_volume_fraction"].value is None
+    assert "outline" in values["cell_volume_imaged_um3"].not_assessable
+    assert values["mitochondria_count"].value == 1
+    assert values["vesicle_count"].value == 0
+
+
+def test_a_doubtful_instance_widens_the_interval():
+    sure = measured([organelle(1), organelle(2)])["mitochondria_count"]
+    doubtful = measured([organelle(1), organelle(2, confidence=0.55)])["mitochondria_count"]
+    assert (sure.low, sure.high) == (2.0, 2.0)
+    assert doubtful.low < 2.0 < doubtful.high
+
+
+def test_every_value_has_an_interval_or_a_reason():
+    for one in measured([organelle(1)], [filament(1, 80.0)]).values():
+        if one.value is None:
+            assert one.not_assessable
+        else:
+            assert one.low <= one.value <= one.high
