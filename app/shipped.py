@@ -1,11 +1,10 @@
 """The analysis that this release ships, with its identity for content keys."""
 
-from engine.segmentation.analyse import AnalysisParams
-
 from app.analysis import analyse_file
 from app.context import Device
 from app.method import AnalysisMethod
 from app.wiring import network_digests, shipped_networks
+from engine.segmentation.analyse import AnalysisParams
 
 
 def shipped_method(device: Device) -> AnalysisMethod:

@@ -1,4 +1,4 @@
-"""Random patches of a pool with augmentation of contrast, noise, wedge, CTF and intensity."""
+"""Random patches of a pool: noise at a new SNR, then another microscope's look."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,12 @@ from torch import Tensor
 
 from engine.data.arrays import AnyArray
 from engine.physics.fourier import frequencies_3d
+from engine.physics.normalise import robust_centre_and_scale
 from models.recipe import Recipe
-from models.training_pool import CORE_BIT, FINE_NM, MEMBRANE_BIT, normalised
+from models.training_pool import CORE_BIT, MEMBRANE_BIT, PoolMember, read_member
+
+Size = tuple[int, int, int]
+CLIP = 8.0
 
 
 @dataclass(frozen=True)
@@ -23,89 +27,100 @@ class Batch:
     targets: Tensor
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A member with what its patches need: grey-value scales and where its microtubules are."""
+
+    member: PoolMember
+    signal_centre: float
+    signal_scale: float
+    noise_scale: float
+    core_index: AnyArray
+
+
 class PatchSampler:
     """Draws batches that depend on (seed, step) alone, so that a resumed run goes on alike.
 
     Parameters
     ----------
     paths
-        Members of a pool; read once each and kept in memory.
+        Members of a pool; mapped from disk.
     """
 
     def __init__(self, paths: Sequence[Path], recipe: Recipe) -> None:
         self.recipe = recipe
-        self.members = [read_member(path, recipe) for path in paths]
+        self.sources = [_source(read_member(path, recipe.task)) for path in paths]
 
     def batch(self, step: int) -> Batch:
         """The batch of one training step."""
         rng = np.random.default_rng([self.recipe.seed, step])
-        pairs = [self._patch(rng) for _ in range(self.recipe.batch)]
-        images = torch.stack([torch.from_numpy(image) for image, _ in pairs])[:, None]
+        size = self.recipe.patches[rng.integers(len(self.recipe.patches))]
+        pairs = [self._patch(rng, size) for _ in range(self.recipe.batch)]
+        images = torch.stack([image for image, _ in pairs])[:, None]
         targets = torch.stack([torch.from_numpy(target) for _, target in pairs])
-        return Batch(augmented(images, rng), targets)
+        return Batch(images, targets)
 
-    def _patch(self, rng: np.random.Generator) -> tuple[AnyArray, AnyArray]:
-        image, targets = self.members[rng.integers(len(self.members))]
-        corner = self._corner(rng, image.shape, targets)
-        box = tuple(
-            slice(start, start + size)
-            for start, size in zip(corner, self.recipe.patch, strict=True)
-        )
-        patch = _padded(image[box], self.recipe.patch).astype(np.float32)
-        target = np.stack([_padded(one[box], self.recipe.patch) for one in targets])
-        for axis in range(3):
-            if rng.random() < 0.5:
-                patch, target = np.flip(patch, axis), np.flip(target, axis + 1)
-        return np.ascontiguousarray(patch), np.ascontiguousarray(target)
+    def _patch(self, rng: np.random.Generator, size: Size) -> tuple[Tensor, AnyArray]:
+        source = self.sources[rng.integers(len(self.sources))]
+        member = source.member
+        corner = self._corner(rng, source, size)
+        signal = _cut(member.signal, corner, size).astype(np.float32)
+        targets = np.stack([_cut(one, corner, size) for one in member.targets])
+        # Noise from elsewhere, turned over on its own: the same scene never looks the same.
+        elsewhere = _anywhere(rng, member.signal.shape, size)
+        noise = _flipped(_cut(member.noise, elsewhere, size).astype(np.float32), rng)
+        snr = float(np.exp(rng.uniform(*np.log(self.recipe.snr_range))))
+        weight = math.sqrt(member.snr / snr)
+        scale = math.hypot(source.signal_scale, weight * source.noise_scale)
+        image = torch.from_numpy((signal - source.signal_centre + weight * noise) / scale)
+        image = augmented(image, rng)
+        axes = [axis for axis in range(3) if rng.random() < 0.5]
+        return image.flip(axes), np.ascontiguousarray(np.flip(targets, [a + 1 for a in axes]))
 
-    def _corner(
-        self, rng: np.random.Generator, shape: tuple[int, ...], targets: Sequence[AnyArray]
-    ) -> list[int]:
-        """Fine patches are centred on a microtubule in two of five draws, else anywhere."""
-        room = [max(0, n - size) for n, size in zip(shape, self.recipe.patch, strict=True)]
-        corner = [int(rng.integers(0, free + 1)) for free in room]
-        if self.recipe.task == "fine" and rng.random() < 0.4:
-            where = np.flatnonzero(targets[0] & CORE_BIT)
-            if len(where):
-                centre = np.unravel_index(where[rng.integers(len(where))], shape)
-                corner = [
-                    int(np.clip(middle - size // 2 + rng.integers(-8, 9), 0, free))
-                    for middle, size, free in zip(centre, self.recipe.patch, room, strict=True)
-                ]
+    def _corner(self, rng: np.random.Generator, source: _Source, size: Size) -> Sequence[int]:
+        """Fine patches are centred near a microtubule in two of five draws, else anywhere."""
+        shape = source.member.signal.shape
+        corner = _anywhere(rng, shape, size)
+        if len(source.core_index) and rng.random() < 0.4:
+            centre = np.unravel_index(rng.choice(source.core_index), shape)
+            offset = [int(rng.integers(-(n // 3), n // 3 + 1)) for n in size]
+            corner = [
+                int(np.clip(middle - n // 2 + moved, 0, max(0, whole - n)))
+                for middle, n, moved, whole in zip(centre, size, offset, shape, strict=True)
+            ]
         return corner
 
 
-def read_member(path: Path, recipe: Recipe) -> tuple[AnyArray, list[AnyArray]]:
-    """Image and targets of a pool member at the recipe's voxel size.
-
-    The pool holds fine images at 2.4 nm; a recipe at a multiple of it gets block means, and a
-    mask where at least half of a block is set.
-    """
-    with np.load(path, allow_pickle=False) as member:
-        if recipe.task == "coarse":
-            return member["coarse_image"], [member["coarse_labels"], member["coarse_depth"]]
-        image, masks = member["fine_image"], member["fine_masks"]
-    factor = round(recipe.voxel_size_nm / FINE_NM)
-    if factor == 1:
-        return image, [masks]
-    blocked = _block_mean(image.astype(np.float32), factor)
-    bits = [
-        (_block_mean(((masks & bit) > 0).astype(np.float32), factor) >= 0.5) * bit
-        for bit in (MEMBRANE_BIT, CORE_BIT)
-    ]
-    return normalised(blocked), [(bits[0] + bits[1]).astype(np.uint8)]
+def _source(member: PoolMember) -> _Source:
+    centre, scale = robust_centre_and_scale(member.signal)
+    _, noise_scale = robust_centre_and_scale(member.noise)
+    cores: AnyArray = np.empty(0, dtype=np.int64)
+    if len(member.targets) == 1:
+        # Every fiftieth core voxel is enough to draw from.
+        cores = np.flatnonzero(member.targets[0] & CORE_BIT)[::50]
+    return _Source(member, centre, scale, noise_scale, cores)
 
 
-def _block_mean(volume: AnyArray, factor: int) -> AnyArray:
-    n_z, n_y, n_x = (n // factor for n in volume.shape)
-    cut = volume[: n_z * factor, : n_y * factor, : n_x * factor]
-    blocks = cut.reshape(n_z, factor, n_y, factor, n_x, factor)
-    return np.asarray(blocks.mean(axis=(1, 3, 5)))
+def _anywhere(rng: np.random.Generator, shape: Sequence[int], size: Size) -> list[int]:
+    return [int(rng.integers(0, max(0, n - s) + 1)) for n, s in zip(shape, size, strict=True)]
 
 
-def _padded(box: AnyArray, size: Sequence[int]) -> AnyArray:
+def _cut(volume: AnyArray, corner: Sequence[int], size: Size) -> AnyArray:
+    """Copy of a box; what lies beyond the volume repeats its face."""
+    box = volume[tuple(slice(start, start + n) for start, n in zip(corner, size, strict=True))]
     missing = [(0, wanted - have) for wanted, have in zip(size, box.shape, strict=True)]
-    return np.pad(box, missing, mode="edge") if any(m for _, m in missing) else box
+    return np.pad(box, missing, mode="edge") if any(m for _, m in missing) else np.array(box)
+
+
+def _flipped(volume: AnyArray, rng: np.random.Generator) -> AnyArray:
+    return np.flip(volume, [axis for axis in range(3) if rng.random() < 0.5])
+
+
+def as_simulated(member: PoolMember) -> Tensor:
+    """The whole tomogram at its own SNR, normalised as inference does it, float32."""
+    image = member.signal.astype(np.float32) + member.noise.astype(np.float32)
+    centre, scale = robust_centre_and_scale(image)
+    return torch.from_numpy(np.clip((image - centre) / scale, -CLIP, CLIP))
 
 
 def fine_channels(masks: Tensor) -> Tensor:
@@ -113,41 +128,56 @@ def fine_channels(masks: Tensor) -> Tensor:
     return torch.cat([(masks & MEMBRANE_BIT) > 0, (masks & CORE_BIT) > 0], dim=1).float()
 
 
-def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Images seen through another microscope: transfer, wedge, noise, contrast, gamma."""
-    changed = []
-    for image in images[:, 0]:
-        spectrum = torch.fft.rfftn(image) * _random_transfer(image, rng)
-        volume = torch.fft.irfftn(spectrum, s=image.shape)
-        if rng.random() < 0.3:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-            noise = torch.randn(volume.shape, generator=generator)
-            volume = volume + float(rng.uniform(0.0, 0.4)) * noise
-        deviation = float(volume.std()) or 1.0
-        volume = volume / deviation * float(np.exp(rng.normal(0.0, 0.2)))
-        volume = volume + float(rng.normal(0.0, 0.25))
-        if rng.random() < 0.3:
-            bent = float(rng.uniform(0.8, 1.25))
-            volume = torch.sign(volume) * volume.abs() ** bent
-        changed.append(volume)
-    return torch.stack(changed)[:, None]
+def augmented(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """An image (z, y, x) through another microscope: transfer, wedge, scale, offset, gamma."""
+    spectrum = torch.fft.rfftn(image) * _random_transfer(image, rng)
+    volume = torch.fft.irfftn(spectrum, s=image.shape)
+    if rng.random() < 0.35:
+        # A small field is normalised by what is in it, not by a whole cell.
+        centre, scale = robust_centre_and_scale(volume.numpy())
+        volume = (volume - centre) / scale
+    else:
+        volume = volume / (float(volume.std()) or 1.0)
+    volume = volume * float(np.exp(rng.normal(0.0, 0.15))) + float(rng.normal(0.0, 0.2))
+    if rng.random() < 0.2:
+        bent = float(rng.uniform(0.8, 1.25))
+        volume = torch.sign(volume) * volume.abs() ** bent
+    return volume.clamp(-CLIP, CLIP)
 
 
 def _random_transfer(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Random low-pass, slow oscillation like a CTF's, and a narrower missing wedge."""
+    """Random radial gain, slow oscillation like a CTF's, low-pass, narrower missing wedge."""
     n_z, n_y, n_x = image.shape
     freq = frequencies_3d((n_z, n_y, n_x), 1.0, image.device)
     transfer = torch.ones_like(freq)
-    if rng.random() < 0.35:
-        # Not below 0.3 cycles a voxel: what tells the classes apart must stay visible.
-        transfer = transfer * torch.exp(-((freq / float(rng.uniform(0.3, 0.8))) ** 2))
-    if rng.random() < 0.4:
+    if rng.random() < 0.6:
+        transfer = transfer * _radial_gain(freq, rng)
+    if rng.random() < 0.3:
         depth, period = float(rng.uniform(0.0, 0.35)), float(rng.uniform(0.1, 0.5))
         phase = float(rng.uniform(0.0, 2.0 * math.pi))
         transfer = transfer * (1.0 + depth * torch.sin(2.0 * math.pi * freq / period + phase))
+    if rng.random() < 0.3:
+        # Not below 0.25 cycles a voxel: what tells the classes apart must stay visible.
+        transfer = transfer * torch.exp(-((freq / float(rng.uniform(0.25, 0.8))) ** 2))
     if rng.random() < 0.3:
         half = math.radians(float(rng.uniform(48.0, 60.0)))
         z_freq = torch.fft.fftfreq(n_z)[:, None, None].abs()
         x_freq = torch.fft.rfftfreq(n_x)[None, None, :]
         transfer = transfer * (z_freq <= math.tan(half) * x_freq + 0.5 / n_z)
     return transfer
+
+
+def _radial_gain(freq: Tensor, rng: np.random.Generator) -> Tensor:
+    """A smooth gain over log frequency: other defocus, dose and reconstruction filters.
+
+    Knots an octave apart from 1/128 to 1/2 cycles a voxel, log gains of 0.45 standard deviation
+    about a random tilt.
+    """
+    knots = np.arange(7)
+    tilt = rng.normal(0.0, 0.15)
+    gains = tilt * (knots - 3) + rng.normal(0.0, 0.45, len(knots)) * 0.6
+    position = torch.log2(freq.clamp_min(1.0 / 128.0) * 128.0).clamp(0.0, 5.999)
+    low = position.floor().long()
+    table = torch.tensor(gains, dtype=torch.float32, device=freq.device)
+    mixed = table[low] + (table[low + 1] - table[low]) * (position - low)
+    return torch.exp(mixed)

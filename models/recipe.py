@@ -28,7 +28,17 @@ class PoolRecipe(BaseModel):
 
 
 class Recipe(BaseModel):
-    """One training run; families C and above are refused: they are held out."""
+    """One training run; families C and above are refused: they are held out.
+
+    Attributes
+    ----------
+    patches
+        Sizes (z, y, x) in voxels; each step draws one.
+    snr_range
+        Signal and noise of a patch are mixed at an SNR from this range, uniform in its logarithm.
+    bfloat16
+        Compute in bfloat16 where that is allowed (weights and losses stay float32).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +49,9 @@ class Recipe(BaseModel):
     voxel_size_nm: float
     outputs: tuple[str, ...]
     pool: PoolRecipe
-    patch: tuple[int, int, int]
+    patches: tuple[tuple[int, int, int], ...]
+    snr_range: tuple[float, float]
+    bfloat16: bool = False
     batch: int
     steps: int
     learning_rate: float

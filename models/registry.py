@@ -20,9 +20,9 @@ from engine.segmentation.network_files import (
     file_sha256,
     read_card,
 )
-from models.architectures.unet import receptive_radius_vox
 from models.onnx_export import export_onnx
 from models.recipe import Recipe
+from models.table import ARCHITECTURES
 
 TRAINED_FOLDER = Path(__file__).parent / "trained"
 LIMITS = (
@@ -122,10 +122,11 @@ def write_model(
 ) -> None:
     """Export a trained network into a registry folder: ONNX, card, manifest (in that order)."""
     folder.mkdir(parents=True, exist_ok=True)
-    multiple = 2 ** (len(recipe.channels) - 1)
+    architecture = ARCHITECTURES[recipe.architecture]
+    multiple = architecture.multiple(len(recipe.channels))
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     parity = export_onnx(network, folder / MODEL_FILE, multiple)
-    radius = receptive_radius_vox(len(recipe.channels))
+    radius = architecture.receptive_radius_vox(len(recipe.channels))
     card = {
         "name": recipe.name,
         "task": recipe.task,

@@ -1,11 +1,38 @@
 """Every architecture that a recipe may name: one line each."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 
-from models.architectures.unet import UNet3D
+from models.architectures.stem_unet import StemUNet3D, stem_receptive_radius_vox
+from models.architectures.unet import UNet3D, receptive_radius_vox
 
-ARCHITECTURES: dict[str, Callable[[Sequence[int], int], nn.Module]] = {
-    "unet3d": UNet3D,
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a network is made and what its tiles need.
+
+    Attributes
+    ----------
+    make
+        Network of (channels of each level, number of outputs).
+    receptive_radius_vox
+        Of a number of levels.
+    extra_halvings
+        Halvings of the sampling beyond those between the levels.
+    """
+
+    make: Callable[[Sequence[int], int], nn.Module]
+    receptive_radius_vox: Callable[[int], int]
+    extra_halvings: int = 0
+
+    def multiple(self, n_levels: int) -> int:
+        """Input sides are multiples of this."""
+        return int(2 ** (n_levels - 1 + self.extra_halvings))
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "unet3d": Architecture(UNet3D, receptive_radius_vox),
+    "stem_unet3d": Architecture(StemUNet3D, stem_receptive_radius_vox, extra_halvings=1),
 }

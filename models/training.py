@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 50
 # The shipped weights are a running average of the last hundred or so steps.
-AVERAGE_DECAY = 0.985
+AVERAGE_DECAY = 0.99
 POOL_SHARE = 0.35
 
 
@@ -38,7 +38,7 @@ class TrainedNetwork:
 def make_network(recipe: Recipe) -> nn.Module:
     """The untrained network of a recipe; weights depend on its seed."""
     torch.manual_seed(recipe.seed)
-    return ARCHITECTURES[recipe.architecture](recipe.channels, len(recipe.outputs))
+    return ARCHITECTURES[recipe.architecture].make(recipe.channels, len(recipe.outputs))
 
 
 def train(
@@ -77,7 +77,7 @@ def load_checkpoint(recipe: Recipe, work_folder: Path) -> TrainedNetwork:
         raise MissingFileError(
             f"{recipe.name}: no checkpoint in {work_folder}; run `tomodx train` there first"
         )
-    paths = sorted(pool_folder(work_folder, recipe.pool).glob("[0-9]*.npz"))
+    paths = sorted(pool_folder(work_folder, recipe.pool).glob("[0-9]*[0-9]"))
     return _finished(run, _held_out(paths[: recipe.pool.n_tomograms]))
 
 
@@ -127,7 +127,9 @@ class _Run:
         batch = sampler.batch(self.step)
         self.network.train()
         images = batch.images.to(self.device).contiguous(memory_format=torch.channels_last_3d)
-        loss = self._loss(self.network(images), batch.targets.to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+            outputs = self.network(images)
+        loss = self._loss(outputs.float(), batch.targets.to(self.device))
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()

@@ -2,10 +2,13 @@
 
 The pool is made once per (pool recipe, index) and kept on disk; a killed run resumes with what is
 there. Each member draws from its own child of the pool's seed, so that its content does not depend
-on the machine or on the order.
+on the machine or on the order. Signal and noise are kept apart: training mixes them at a new SNR
+each time.
 """
 
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,10 @@ from scipy.ndimage import distance_transform_edt
 from engine.data.arrays import AnyArray, UInt8s
 from engine.data.labels import CLASS_IDS
 from engine.data.provenance import parameters_digest
-from engine.physics.normalise import robust_centre_and_scale
 from engine.segmentation.resampling import resample, resample_nearest, resampled_length
 from engine.simulation.case import SimulatedTomogram, Truth, simulate_tomogram
 from engine.simulation.params import SimulationParams, draw_acquisition, draw_scene
-from models.recipe import PoolRecipe
+from models.recipe import PoolRecipe, Task
 
 COARSE_NM, FINE_NM = 6.4, 2.4
 # The depth of a voxel below its own mitochondrion's surface, stored as uint8: 255 = 150 nm.
@@ -47,17 +49,14 @@ def build_pool(
     device: str,
     on_progress: Callable[[float], None] | None = None,
 ) -> list[Path]:
-    """Simulate what is missing of a pool; returns the files in order."""
+    """Simulate what is missing of a pool; returns the members' folders in order."""
     folder = pool_folder(root, pool)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for index in range(pool.n_tomograms):
-        path = folder / f"{index:04d}.npz"
-        if not path.is_file():
-            arrays = training_arrays(simulate_member(pool, index, device))
-            beside = path.with_suffix(".tmp.npz")
-            np.savez(beside, allow_pickle=False, **arrays)
-            beside.rename(path)
+        path = folder / f"{index:04d}"
+        if not path.is_dir():
+            write_member(path, training_arrays(simulate_member(pool, index, device)))
         paths.append(path)
         if on_progress:
             on_progress((index + 1) / pool.n_tomograms)
@@ -82,25 +81,66 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)
 
 
+@dataclass(frozen=True)
+class PoolMember:
+    """One simulated tomogram at one network's sampling.
+
+    Attributes
+    ----------
+    signal, noise
+        float16 (z, y, x), mapped from disk; their sum is the tomogram as it was simulated.
+    targets
+        uint8 volumes of the same shape.
+    snr
+        As simulated, see `engine.simulation.params.Acquisition`.
+    """
+
+    signal: AnyArray
+    noise: AnyArray
+    targets: tuple[AnyArray, ...]
+    snr: float
+
+
+def write_member(path: Path, arrays: dict[str, AnyArray]) -> None:
+    """One `.npy` an array, so that training maps what it needs; the folder appears when whole."""
+    beside = path.with_name(f"{path.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    for name, array in arrays.items():
+        np.save(beside / f"{name}.npy", array, allow_pickle=False)
+    beside.rename(path)
+
+
+def read_member(path: Path, task: Task) -> PoolMember:
+    """A member at the sampling of a network's task."""
+
+    def mapped(name: str) -> AnyArray:
+        return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+    names = ("coarse_labels", "coarse_depth") if task == "coarse" else ("fine_masks",)
+    return PoolMember(
+        signal=mapped(f"{task}_signal"),
+        noise=mapped(f"{task}_noise"),
+        targets=tuple(mapped(name) for name in names),
+        snr=float(mapped("snr")),
+    )
+
+
 def training_arrays(simulated: SimulatedTomogram) -> dict[str, AnyArray]:
-    """Images (float16, normalised) and targets (uint8) at 6.4 and 2.4 nm."""
-    voxels = simulated.tomogram.voxels
+    """Signal and noise (float16) and targets (uint8) at 6.4 and 2.4 nm."""
     voxel_nm = simulated.tomogram.voxel_size_angst / 10.0
-    coarse_ratio, fine_ratio = COARSE_NM / voxel_nm, FINE_NM / voxel_nm
-    labels, depth = coarse_targets(simulated.truth, coarse_ratio)
-    return {
-        "coarse_image": normalised(resample(voxels, coarse_ratio)),
+    signal = simulated.tomogram.voxels - simulated.noise
+    labels, depth = coarse_targets(simulated.truth, COARSE_NM / voxel_nm)
+    arrays: dict[str, AnyArray] = {
+        "snr": np.array(simulated.params.acquisition.snr),
         "coarse_labels": labels,
         "coarse_depth": depth,
-        "fine_image": normalised(resample(voxels, fine_ratio)),
-        "fine_masks": fine_targets(simulated.truth, fine_ratio),
+        "fine_masks": fine_targets(simulated.truth, FINE_NM / voxel_nm),
     }
-
-
-def normalised(volume: AnyArray) -> AnyArray:
-    """Robustly standardised, clipped to eight sigmas, float16."""
-    centre, scale = robust_centre_and_scale(volume)
-    return np.clip((volume - centre) / scale, -8.0, 8.0).astype(np.float16)
+    for task, sampling_nm in (("coarse", COARSE_NM), ("fine", FINE_NM)):
+        for name, volume in (("signal", signal), ("noise", simulated.noise)):
+            arrays[f"{task}_{name}"] = resample(volume, sampling_nm / voxel_nm, dtype=np.float16)
+    return arrays
 
 
 def coarse_targets(truth: Truth, ratio: float) -> tuple[UInt8s, UInt8s]:

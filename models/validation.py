@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.patches import fine_channels, read_member
+from engine.data.arrays import AnyArray
+from models.patches import as_simulated, fine_channels
 from models.recipe import Recipe
-from models.training_pool import COARSE_CLASSES
+from models.table import ARCHITECTURES
+from models.training_pool import COARSE_CLASSES, read_member
 
 
 def validation_metrics(
@@ -19,9 +21,8 @@ def validation_metrics(
     overlap: dict[str, float] = {}
     total: dict[str, float] = {}
     for path in paths:
-        voxels, targets = read_member(path, recipe)
-        image = torch.from_numpy(voxels.astype(np.float32))
-        predicted, wanted = _masks(network, recipe, image, torch.from_numpy(targets[0]))
+        member = read_member(path, recipe.task)
+        predicted, wanted = _masks(network, recipe, as_simulated(member), member.targets[0])
         for name, found in predicted.items():
             truth = wanted[name]
             overlap[name] = overlap.get(name, 0.0) + 2.0 * float((found & truth).sum())
@@ -31,9 +32,9 @@ def validation_metrics(
 
 @torch.inference_mode()
 def _masks(
-    network: nn.Module, recipe: Recipe, image: Tensor, targets: Tensor
+    network: nn.Module, recipe: Recipe, image: Tensor, targets: AnyArray
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    multiple = 2 ** (len(recipe.channels) - 1)
+    multiple = ARCHITECTURES[recipe.architecture].multiple(len(recipe.channels))
     size = [n // multiple * multiple for n in image.shape]
     # The fine volumes are large: the middle part is enough for a card.
     size = [min(n, limit) for n, limit in zip(size, (96, 224, 224), strict=True)]
@@ -42,7 +43,7 @@ def _masks(
         for n, part in zip(image.shape, size, strict=True)
     )
     outputs = network(image[box][None, None])[0]
-    truth = targets[box]
+    truth = torch.from_numpy(np.array(targets[box]))
     if recipe.task == "coarse":
         labels = outputs[: len(COARSE_CLASSES)].argmax(0)
         return (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine import __version__
-from engine.data.arrays import Bools, UInt8s, UInt16s
+from engine.data.arrays import Bools, Float32s, UInt8s, UInt16s
 from engine.data.filaments import Filament
 from engine.data.labels import CLASS_IDS, CLASS_NAMES
 from engine.data.provenance import Provenance, parameters_digest
@@ -77,9 +77,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class SimulatedTomogram:
-    """A tomogram, its truth and what was drawn."""
+    """A tomogram, its truth and what was drawn.
+
+    Attributes
+    ----------
+    noise
+        float32 (z, y, x), the part of the tomogram's voxels that is noise.
+    """
 
     tomogram: Tomogram
+    noise: Float32s
     truth: Truth
     params: SimulationParams
     seed: int
@@ -105,10 +112,12 @@ def simulate_tomogram(
     specimen = (canvas.regions != CLASS_IDS["void"]) & (canvas.regions != CLASS_IDS["artefact"])
     if not bool(specimen.any()):
         specimen = torch.ones_like(specimen)
-    volume = image_scene(canvas.density, specimen, params.acquisition, generator)
-    field = slice(MARGIN_VOX, volume.shape[2] - MARGIN_VOX)
-    voxels = volume[:, :, field].contiguous().cpu().numpy().astype(np.float32)
-    voxels = (voxels - voxels.mean()) / voxels.std()
+    signal, noise = image_scene(canvas.density, specimen, params.acquisition, generator)
+    field = slice(MARGIN_VOX, signal.shape[2] - MARGIN_VOX)
+    voxels = (signal + noise)[:, :, field].contiguous().cpu().numpy().astype(np.float32)
+    deviation = voxels.std()
+    voxels = (voxels - voxels.mean()) / deviation
+    noise_voxels = noise[:, :, field].contiguous().cpu().numpy() / deviation
     report(0.95)
     tomogram = Tomogram(
         tomogram_id=tomogram_id,
@@ -120,7 +129,7 @@ def simulate_tomogram(
     )
     truth = _truth(canvas, lines, params)
     report(1.0)
-    return SimulatedTomogram(tomogram, truth, params, seed)
+    return SimulatedTomogram(tomogram, noise_voxels, truth, params, seed)
 
 
 def paint_scene(

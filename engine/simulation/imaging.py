@@ -19,11 +19,11 @@ from engine.simulation.params import Acquisition
 
 def image_scene(
     density: Tensor, specimen: Tensor, acquisition: Acquisition, generator: torch.Generator
-) -> Tensor:
-    """Reconstructed tomogram (z, y, x), protein bright, of a density of the same shape.
+) -> tuple[Tensor, Tensor]:
+    """Signal and noise (z, y, x) whose sum is the reconstructed tomogram, protein bright.
 
-    Signal and noise pass the same linear reconstruction apart, so that the stated SNR holds
-    inside `specimen` (bool, without fiducials) exactly.
+    Both pass the same linear reconstruction apart, so that the stated SNR holds inside
+    `specimen` (bool, without fiducials) exactly.
     """
     n_z, n_y, n_x = density.shape
     device = density.device
@@ -41,8 +41,7 @@ def image_scene(
     signal_variance = _variance(signal[specimen])
     noise_variance = _variance(noise[specimen])
     scale = (signal_variance / (acquisition.snr * noise_variance)) ** 0.5
-    tomogram: Tensor = signal + scale * noise
-    return tomogram
+    return signal, scale * noise
 
 
 def _variance(values: Tensor) -> float:

@@ -34,12 +34,14 @@ class UNet3D(nn.Module):
         2^(levels - 1).
     n_out
         Output channels (logits or regressions).
+    n_in
+        Input channels.
     """
 
-    def __init__(self, channels: Sequence[int], n_out: int) -> None:
+    def __init__(self, channels: Sequence[int], n_out: int, n_in: int = 1) -> None:
         super().__init__()
         pairs = list(pairwise(channels))
-        self.entry = _double_convolution(1, channels[0])
+        self.entry = _double_convolution(n_in, channels[0])
         self.downs = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2) for a, b in pairs)
         self.encoders = nn.ModuleList(_double_convolution(b, b) for _, b in pairs)
         self.ups = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in pairs)

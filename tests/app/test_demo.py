@@ -38,7 +38,7 @@ def simulate(params, *, seed, tomogram_id, device, on_progress):
     )
     empty = np.zeros(shape, dtype=np.uint8)
     truth = Truth(empty, empty.astype(np.uint16), empty > 0, empty > 0, (), ())
-    return SimulatedTomogram(tomogram, truth, params, seed)
+    return SimulatedTomogram(tomogram, tomogram.voxels, truth, params, seed)
 
 
 def analyse(path, out_folder, *, voxel_size_angst=None, contrast="auto", tilt_range=None,
