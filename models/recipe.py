@@ -37,7 +37,9 @@ class Recipe(BaseModel):
     snr_range
         Signal and noise of a patch are mixed at an SNR from this range, uniform in its logarithm.
     bfloat16
-        Compute in bfloat16 where that is allowed (weights and losses stay float32).
+        Compute in bfloat16 where that is allowed (weights and losses stay float32). On CPUs,
+        patches must then keep at least four voxels a side at the deepest level: with two, torch
+        2.13 returns weight gradients from memory that was never written.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -24,6 +24,8 @@ CHECKPOINT_EVERY = 50
 # The shipped weights are a running average of the last hundred or so steps.
 AVERAGE_DECAY = 0.99
 POOL_SHARE = 0.35
+# Above this (and for NaN) a gradient is a fault of the arithmetic, not of the data.
+LARGEST_GRADIENT = 1e3
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,11 @@ class _Run:
             outputs = self.network(images)
         loss = self._loss(outputs.float(), batch.targets.to(self.device))
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        if float(norm) < LARGEST_GRADIENT:
+            self.optimiser.step()
+        else:
+            logger.warning("step %d is left out: gradient norm %.1e", self.step, float(norm))
         self.optimiser.zero_grad()
         self.schedule.step()
         self.average.update_parameters(self.network)
