@@ -110,3 +110,14 @@ def test_overlay_png_has_class_colours_and_clear_background():
     assert picture[0, 1].tolist() == [0xE6, 0x9F, 0x00, 255]
     assert picture[1, 0].tolist() == [0xD5, 0x5E, 0x00, 255]
     assert picture[1, 1].tolist() == [255, 255, 255, 255]
+
+
+def test_an_organelle_is_outlined_as_a_whole_around_its_cristae():
+    labels, instances = planes_with_two_touching_squares()
+    labels[3:5, 3:5] = 6
+    painted = paint_overlay(labels, instances, frozenset({2}), "outline")
+    assert not painted[3:5, 3:5].any()
+    assert painted[1, 1:11].all()
+    both = paint_overlay(labels, instances, frozenset({2, 6}), "fill")
+    assert (both[3:5, 3:5] == 6).all()
+    assert both[2, 2] == 2
