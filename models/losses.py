@@ -9,7 +9,7 @@ from models.patches import fine_channels
 from models.training_pool import COARSE_CLASSES
 
 # Cytoplasm and void fill most voxels; small bodies would otherwise not be learnt.
-COARSE_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0)
+COARSE_WEIGHTS = (1.0, 1.0, 2.0, 3.0, 3.0, 3.0, 2.0)
 CORE_WEIGHT = 4.0
 
 

@@ -10,13 +10,22 @@ import torch
 from torch import Tensor
 
 from engine.data.arrays import AnyArray
+from engine.data.labels import INSTANCE_CLASSES
 from engine.physics.fourier import frequencies_3d
 from engine.physics.normalise import robust_centre_and_scale
 from models.recipe import Recipe
-from models.training_pool import CORE_BIT, MEMBRANE_BIT, PoolMember, read_member
+from models.training_pool import (
+    COARSE_CLASSES,
+    CORE_BIT,
+    MEMBRANE_BIT,
+    PoolMember,
+    read_member,
+)
 
 Size = tuple[int, int, int]
 CLIP = 8.0
+# Of the patches; small organelles and single microtubules are too rare to wait for.
+CENTRED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,13 +38,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Source:
-    """A member with what its patches need: grey-value scales and where its microtubules are."""
+    """A member with what its patches need: grey-value scales, and where its rare objects are."""
 
     member: PoolMember
     signal_centre: float
     signal_scale: float
     noise_scale: float
-    core_index: AnyArray
+    objects: tuple[AnyArray, ...]
 
 
 class PatchSampler:
@@ -49,7 +58,7 @@ class PatchSampler:
 
     def __init__(self, paths: Sequence[Path], recipe: Recipe) -> None:
         self.recipe = recipe
-        self.sources = [_source(read_member(path, recipe.task)) for path in paths]
+        self.sources = [_source(read_member(path, recipe.task), recipe) for path in paths]
 
     def batch(self, step: int) -> Batch:
         """The batch of one training step."""
@@ -78,11 +87,12 @@ class PatchSampler:
         return image.flip(axes), np.ascontiguousarray(np.flip(targets, [a + 1 for a in axes]))
 
     def _corner(self, rng: np.random.Generator, source: _Source, size: Size) -> Sequence[int]:
-        """Fine patches are centred near a microtubule in two of five draws, else anywhere."""
+        """Near an object of a kind drawn at random in half of the draws, else anywhere."""
         shape = source.member.signal.shape
         corner = _anywhere(rng, shape, size)
-        if len(source.core_index) and rng.random() < 0.4:
-            centre = np.unravel_index(rng.choice(source.core_index), shape)
+        if source.objects and rng.random() < CENTRED_SHARE:
+            voxels = source.objects[rng.integers(len(source.objects))]
+            centre = np.unravel_index(rng.choice(voxels), shape)
             offset = [int(rng.integers(-(n // 3), n // 3 + 1)) for n in size]
             corner = [
                 int(np.clip(middle - n // 2 + moved, 0, max(0, whole - n)))
@@ -91,14 +101,19 @@ class PatchSampler:
         return corner
 
 
-def _source(member: PoolMember) -> _Source:
+def _source(member: PoolMember, recipe: Recipe) -> _Source:
     centre, scale = robust_centre_and_scale(member.signal)
     _, noise_scale = robust_centre_and_scale(member.noise)
-    cores: AnyArray = np.empty(0, dtype=np.int64)
-    if len(member.targets) == 1:
-        # Every fiftieth core voxel is enough to draw from.
-        cores = np.flatnonzero(member.targets[0] & CORE_BIT)[::50]
-    return _Source(member, centre, scale, noise_scale, cores)
+    target = member.targets[0]
+    if recipe.task == "coarse":
+        masks = [target == COARSE_CLASSES.index(name) for name in INSTANCE_CLASSES]
+    else:
+        masks = [(target & CORE_BIT) > 0]
+    # Every tenth voxel is enough to draw from.
+    objects = [np.flatnonzero(mask)[::10] for mask in masks]
+    return _Source(
+        member, centre, scale, noise_scale, tuple(voxels for voxels in objects if len(voxels))
+    )
 
 
 def _anywhere(rng: np.random.Generator, shape: Sequence[int], size: Size) -> list[int]:

@@ -85,9 +85,7 @@ def test_snr_inside_the_specimen_is_the_one_asked_for(snr, family):
     density = torch.rand((24, 64, 64), generator=torch.Generator().manual_seed(2))
     specimen = torch.zeros_like(density, dtype=torch.bool)
     specimen[4:20] = True
-    signal, noise = image_scene(
-        density, specimen, acquisition, torch.Generator().manual_seed(3)
-    )
+    signal, noise = image_scene(density, specimen, acquisition, torch.Generator().manual_seed(3))
     found = signal[specimen].var() / noise[specimen].var()
     # The outer 0.2 % of voxels are left out of the definition (halos of fiducials).
     assert float(found) == pytest.approx(snr, rel=0.05)
