@@ -83,8 +83,9 @@ class PatchSampler:
         scale = math.hypot(source.signal_scale, weight * source.noise_scale)
         image = torch.from_numpy((signal - source.signal_centre + weight * noise) / scale)
         image = augmented(image, rng)
-        axes = [axis for axis in range(3) if rng.random() < 0.5]
-        return image.flip(axes), np.ascontiguousarray(np.flip(targets, [a + 1 for a in axes]))
+        axes = _random_axes(rng)
+        turned = np.flip(targets, tuple(axis + 1 for axis in axes))
+        return image.flip(axes), np.ascontiguousarray(turned)
 
     def _corner(self, rng: np.random.Generator, source: _Source, size: Size) -> Sequence[int]:
         """Near an object of a kind drawn at random in half of the draws, else anywhere."""
@@ -128,7 +129,11 @@ def _cut(volume: AnyArray, corner: Sequence[int], size: Size) -> AnyArray:
 
 
 def _flipped(volume: AnyArray, rng: np.random.Generator) -> AnyArray:
-    return np.flip(volume, [axis for axis in range(3) if rng.random() < 0.5])
+    return np.flip(volume, _random_axes(rng))
+
+
+def _random_axes(rng: np.random.Generator) -> tuple[int, ...]:
+    return tuple(axis for axis in range(3) if rng.random() < 0.5)
 
 
 def as_simulated(member: PoolMember) -> Tensor:
@@ -157,7 +162,8 @@ def augmented(image: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.2:
         bent = float(rng.uniform(0.8, 1.25))
         volume = torch.sign(volume) * volume.abs() ** bent
-    return volume.clamp(-CLIP, CLIP)
+    clipped: Tensor = volume.clamp(-CLIP, CLIP)
+    return clipped
 
 
 def _random_transfer(image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -195,4 +201,5 @@ def _radial_gain(freq: Tensor, rng: np.random.Generator) -> Tensor:
     low = position.floor().long()
     table = torch.tensor(gains, dtype=torch.float32, device=freq.device)
     mixed = table[low] + (table[low + 1] - table[low]) * (position - low)
-    return torch.exp(mixed)
+    gain: Tensor = torch.exp(mixed)
+    return gain
