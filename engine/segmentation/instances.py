@@ -36,7 +36,7 @@ class InstanceParams:
 
     threshold: float = 0.5
     depth_prominence_nm: float = 14.0
-    neck_share: float = 0.62
+    neck_share: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,32 @@ def _own_depth(mask: Bools, voxel_size_nm: float) -> Float32s:
 
 def separate(mask: Bools, depth_nm: Float32s, params: InstanceParams) -> Ints:
     """Ids (z, y, x) of the bodies in a mask: watershed of the depth from its prominent maxima."""
+    ids = np.zeros(mask.shape, dtype=np.int64)
     if not mask.any():
-        return np.zeros(mask.shape, dtype=np.int64)
+        return ids
     # Depth is smoothed over one voxel: a body has one maximum, not one per noise peak.
     depth = ndimage.gaussian_filter(np.where(mask, np.maximum(depth_nm, 0.0), 0.0), 1.0)
+    components, _ = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    n_bodies = 0
+    # One component at a time: the reconstruction sorts its voxels, and most of a volume is none.
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
+        component = components[box] == number
+        parts = _parts(component, np.where(component, depth[box], 0.0), params)
+        ids[box][component] = parts[component] + n_bodies
+        n_bodies += int(parts.max())
+    return ids
+
+
+def _parts(component: Bools, depth: Float32s, params: InstanceParams) -> Ints:
+    """Ids from 1 of the bodies in one connected component; `depth` is 0 outside it."""
     lowered = np.minimum(depth - params.depth_prominence_nm, depth * params.neck_share)
-    plateau = reconstruction(np.where(mask, lowered, lowered.min()), depth, method="dilation")
-    peaks = mask & (depth - plateau > 0) & _is_regional_peak(depth, plateau)
+    plateau = reconstruction(np.where(component, lowered, lowered.min()), depth, method="dilation")
+    peaks = component & (depth - plateau > 0) & _is_regional_peak(depth, plateau)
     markers, n_markers = ndimage.label(peaks, structure=np.ones((3, 3, 3)))
-    components, n_components = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    # A body without a peak (flat depth) still counts as one.
-    with_marker = np.unique(components[markers > 0])
-    for component in np.setdiff1d(np.arange(1, n_components + 1), with_marker):
-        n_markers += 1
-        markers[components == component] = n_markers
-    return np.asarray(watershed(-depth, markers, mask=mask), dtype=np.int64)
+    # Most components hold one body, and one with a flat depth has no peak at all.
+    if n_markers < 2:
+        return component.astype(np.int64)
+    return np.asarray(watershed(-depth, markers, mask=component), dtype=np.int64)
 
 
 def _is_regional_peak(depth: Float32s, plateau: Float32s) -> Bools:
