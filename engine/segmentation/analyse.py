@@ -42,9 +42,9 @@ class AnalysisParams:
     tracing: TracingParams = field(default_factory=TracingParams)
     membrane_threshold: float = 0.5
     threshold_band: tuple[float, float] = (0.4, 0.6)
-    tile_vox: tuple[int, int, int] = (128, 192, 192)
+    tile_vox: tuple[int, int, int] = (128, 320, 320)
     # The coarse network looks far: larger tiles waste less on their halo.
-    coarse_tile_vox: tuple[int, int, int] = (128, 288, 288)
+    coarse_tile_vox: tuple[int, int, int] = (96, 320, 320)
 
 
 @dataclass(frozen=True)
