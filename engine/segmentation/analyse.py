@@ -1,7 +1,7 @@
 """A tomogram in; classes, instances, filaments and measurements out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -34,14 +34,16 @@ class AnalysisParams:
 
     Attributes
     ----------
-    threshold_band
-        Probability thresholds whose results bound the intervals.
+    threshold_band, core_threshold_band
+        Probability thresholds of bodies and of microtubule cores whose results bound the
+        intervals.
     """
 
     instances: InstanceParams = field(default_factory=InstanceParams)
     tracing: TracingParams = field(default_factory=TracingParams)
     membrane_threshold: float = 0.5
     threshold_band: tuple[float, float] = (0.4, 0.6)
+    core_threshold_band: tuple[float, float] = (0.35, 0.65)
     tile_vox: tuple[int, int, int] = (128, 320, 320)
     # The coarse network looks far: larger tiles waste less on their halo.
     coarse_tile_vox: tuple[int, int, int] = (96, 320, 320)
@@ -191,7 +193,7 @@ def _mitochondria_band(coarse: CoarseView, params: AnalysisParams) -> tuple[int,
     """Smallest and largest count over the band of thresholds."""
     counts = []
     for threshold in params.threshold_band:
-        at = InstanceParams(threshold, params.instances.depth_prominence_nm)
+        at = replace(params.instances, threshold=threshold)
         only = {name: coarse.of(name) * (name == "mitochondrion") for name in INSTANCE_CLASSES}
         counts.append(len(find_bodies(only, coarse.depth_nm, coarse.voxel_size_nm, at)))
     return min(counts), max(counts)
@@ -204,11 +206,12 @@ def _filaments(
     voxel_nm = tomogram.voxel_size_angst / 10.0
     z, y, x = ((n - 1) * voxel_nm for n in tomogram.voxels.shape)
     found = {}
-    for threshold in (params.tracing.threshold, *params.threshold_band):
-        at = TracingParams(**{**params.tracing.__dict__, "threshold": threshold})
+    chosen = params.tracing.threshold
+    for threshold in (chosen, *params.core_threshold_band):
+        at = replace(params.tracing, threshold=threshold)
         found[threshold] = trace_filaments(core, network.spec.voxel_size_nm, (z, y, x), at)
-    totals = [sum(one.length_nm for one in found[t]) for t in params.threshold_band]
-    return found[params.tracing.threshold], (min(totals), max(totals))
+    totals = [sum(one.length_nm for one in lines) for lines in found.values()]
+    return found[chosen], (min(totals), max(totals))
 
 
 def _labels(

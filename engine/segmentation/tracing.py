@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.interpolate import splev, splprep
 from scipy.spatial import cKDTree
 
-from engine.data.arrays import Float64s, UInt8s
+from engine.data.arrays import Bools, Float64s, UInt8s
 from engine.data.filaments import Filament
 from engine.segmentation.linking import linked_chains
 from engine.segmentation.skeleton import skeleton_paths
@@ -31,9 +31,11 @@ class TracingParams:
     Attributes
     ----------
     threshold
-        Core probability of the mask.
+        Core probability of the mask. Lower ones join neighbours that touch, and find little more.
     shortest_nm
         Shorter lines are dropped: noise, not filaments.
+    least_evidence_nm
+        Of the probability summed along a line: the fainter it is, the longer it must be.
     core_diameter_nm
         Of the cylinder that the network was taught; a mask shortens by half of it at each end
         when thinned, which the extension gives back.
@@ -47,13 +49,14 @@ class TracingParams:
     """
 
     threshold: float = 0.5
-    shortest_nm: float = 50.0
+    shortest_nm: float = 40.0
+    least_evidence_nm: float = 32.0
     core_diameter_nm: float = 18.0
     longest_gap_nm: float = 60.0
     sharpest_turn_deg: float = 20.0
     position_noise_vox: float = 0.6
     border_nm: float = 12.0
-    lowest_confidence: float = 0.55
+    lowest_confidence: float = 0.3
 
 
 def trace_filaments(
@@ -103,24 +106,23 @@ class _Tracer:
         self, core: UInt8s, voxel_nm: float, extent_nm: Float64s, params: TracingParams
     ) -> None:
         self.core, self.voxel_nm, self.extent_nm, self.params = core, voxel_nm, extent_nm, params
-        self.level = round(255 * params.threshold)
 
     def chains(self) -> list[Float64s]:
         """Linked, still jagged lines (n, 3) in nm."""
-        paths: list[Float64s] = []
+        pieces: list[Float64s] = []
         spur_vox = 1.2 * self.params.core_diameter_nm / self.voxel_nm
-        for box in self._component_boxes():
-            corner = np.array([part.start for part in box[0]])
-            paths += [(path + corner) * self.voxel_nm for path in skeleton_paths(box[1], spur_vox)]
+        for box, part in self._component_boxes():
+            corner = np.array([one.start for one in box])
+            pieces += [(path + corner) * self.voxel_nm for path in skeleton_paths(part, spur_vox)]
         # Thinning drew back both ends of a gap by a radius.
         gap_nm = self.params.longest_gap_nm + self.params.core_diameter_nm
         return linked_chains(
-            paths, gap_nm, self.params.sharpest_turn_deg, self.params.core_diameter_nm
+            pieces, gap_nm, self.params.sharpest_turn_deg, self.params.core_diameter_nm
         )
 
-    def _component_boxes(self) -> list[tuple[tuple[slice, ...], np.ndarray]]:
+    def _component_boxes(self) -> list[tuple[tuple[slice, ...], Bools]]:
         """Connected parts of the mask; labelled at half sampling to spare memory."""
-        mask = self.core >= self.level
+        mask = self.core >= round(255 * self.params.threshold)
         n_z, n_y, n_x = (-(-n // 2) for n in mask.shape)
         padded = np.zeros((2 * n_z, 2 * n_y, 2 * n_x), dtype=bool)
         padded[: mask.shape[0], : mask.shape[1], : mask.shape[2]] = mask
@@ -147,13 +149,16 @@ class _Tracer:
         if smooth is None:
             return None
         reach = min(TANGENT_SAMPLES, len(smooth) - 1)
-        first, at_start = self._extension(smooth[0], smooth[0] - smooth[reach])
-        last, at_end = self._extension(smooth[-1], smooth[-1] - smooth[-1 - reach])
+        # A faint tube ends where its own probability has halved, not where a clear one would.
+        level = 0.5 * float(self._probability(smooth).mean())
+        first, at_start = self._extension(smooth[0], smooth[0] - smooth[reach], level)
+        last, at_end = self._extension(smooth[-1], smooth[-1] - smooth[-1 - reach], level)
         points = np.concatenate([first[::-1], smooth, last])
         confidence = float(self._probability(points).mean())
-        if _length(points) < self.params.shortest_nm:
+        length_nm = _length(points)
+        if length_nm < self.params.shortest_nm or confidence < self.params.lowest_confidence:
             return None
-        if confidence < self.params.lowest_confidence:
+        if length_nm * confidence < self.params.least_evidence_nm:
             return None
         return points, at_start, at_end, confidence
 
@@ -177,18 +182,22 @@ class _Tracer:
     def _without_bent_ends(self, chain: Float64s) -> Float64s:
         """Leave out end voxels where the skeleton does not follow the axis.
 
-        The last two bend towards corners of the mask; within a radius of a face the tube is cut
-        and its middle is not its axis.
+        The last two bend towards corners of the mask; where a tube leaves through a face, the
+        middle of what is left of it is not its axis. A tube may also run along a face: no more
+        than a diameter is left out.
         """
         to_face = np.minimum(chain, self.extent_nm - chain).min(axis=1)
         away = np.flatnonzero(to_face > 0.5 * self.params.core_diameter_nm)
         if len(away) and away[-1] - away[0] >= 8:
-            chain = chain[away[0] : away[-1] + 1]
+            most = int(self.params.core_diameter_nm / self.voxel_nm)
+            first = min(int(away[0]), most)
+            last = max(int(away[-1]), len(chain) - 1 - most)
+            chain = chain[first : last + 1]
         trim = min(2, (len(chain) - 4) // 2)
         return chain[trim : len(chain) - trim]
 
-    def _extension(self, end: Float64s, outward: Float64s) -> tuple[Float64s, bool]:
-        """Points from an end along its tangent to the edge of the mask or to the face."""
+    def _extension(self, end: Float64s, outward: Float64s, level: float) -> tuple[Float64s, bool]:
+        """Points from an end along its tangent to where the probability falls below a level."""
         norm = np.linalg.norm(outward)
         if norm == 0:
             return np.empty((0, 3)), False
@@ -198,7 +207,7 @@ class _Tracer:
         free = LONGEST_EXTENSION * self.params.core_diameter_nm
         distances = np.arange(step, max(free, min(to_face, LONGEST_TO_FACE_NM)) + step, step)
         points = end + distances[:, None] * direction
-        above = self._is_inside(points) & (self._probability(points) >= self.params.threshold)
+        above = self._is_inside(points) & (self._probability(points) >= level)
         stop = len(points) if above.all() else int(np.argmin(above))
         reached = distances[stop - 1] if stop > 0 else 0.0
         if to_face - reached <= self.params.border_nm:
