@@ -17,6 +17,9 @@ from engine.data.arrays import Float64s
 from engine.errors import BadInputError
 
 # A case further from both groups than 99 of 100 of their own donors would be is not theirs.
+# A field a tenth larger or thicker than any of the cohort's changes counts by a tenth, which is less
+# than donors differ; a cohort recorded all alike has a spread of nanometres, and no case would fit.
+COMPARABLE = 1.1
 MIN_TYPICALITY = 0.01
 NORMAL_95 = 1.959963984540054
 
@@ -183,7 +186,8 @@ def _not_comparable(case: CaseFeatures, reference: Reference, panel: Panel) -> l
         compared = compare_single_case(measured.value, cohort)
         if compared is None or compared.p_value >= MIN_TYPICALITY:
             continue
-        if known.min() <= measured.value <= known.max():
+        lowest, highest = known.min() / COMPARABLE, known.max() * COMPARABLE
+        if lowest <= measured.value <= highest:
             continue
         reasons.append(
             f"the recording differs from the cohort's: {feature.label.lower()} is "

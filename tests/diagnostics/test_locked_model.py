@@ -161,14 +161,25 @@ def test_a_real_case_gets_no_probability_from_simulated_donors():
     assert predict(synthetic.case(simulated=False), synthetic.reference(False)).probability
 
 
-def test_a_recording_unlike_the_cohorts_withholds_the_result():
+def case_of_thickness(thickness_nm):
     tomograms = []
     for number in (1, 2, 3):
         found = synthetic.measurements(number)
-        values = {**found.values, "specimen_thickness_nm": synthetic.measured(9.0, "nm", 1.0)}
+        thickness = synthetic.measured(thickness_nm, "nm", 1.0)
+        values = {**found.values, "specimen_thickness_nm": thickness}
         tomograms.append(type(found)(found.tomogram_id, values, (), found.provenance))
-    prediction = predict(synthetic.case_features("D", tomograms))
-    assert any("thickness of the specimen is 9 nm" in reason for reason in prediction.withheld)
+    return synthetic.case_features("D", tomograms)
+
+
+def test_a_recording_unlike_the_cohorts_withholds_the_result():
+    withheld = predict(case_of_thickness(9.0)).withheld
+    assert any("thickness of the specimen is 9 nm" in reason for reason in withheld)
+
+
+def test_a_recording_a_few_percent_thinner_than_the_cohorts_still_compares():
+    thinnest = np.nanmin(synthetic.reference(True).donor_values("specimen_thickness_nm"))
+    assert predict(case_of_thickness(0.96 * float(thinnest))).withheld == ()
+    assert predict(case_of_thickness(0.85 * float(thinnest))).withheld
 
 
 def test_a_case_beyond_the_training_range_is_warned_of():
