@@ -16,10 +16,10 @@ from diagnostics.single_case import compare_single_case
 from engine.data.arrays import Float64s
 from engine.errors import BadInputError
 
-# A case further from both groups than 99 of 100 of their own donors would be is not theirs.
-# A field a tenth larger or thicker than any of the cohort's changes counts by a tenth, which is less
-# than donors differ; a cohort recorded all alike has a spread of nanometres, and no case would fit.
+# A field a tenth larger or thicker than any of the cohort's changes counts by a tenth, less than
+# donors differ; a cohort recorded all alike has a spread of nanometres, and no case would fit.
 COMPARABLE = 1.1
+# A case further from both groups than 99 of 100 of their own donors would be is not theirs.
 MIN_TYPICALITY = 0.01
 NORMAL_95 = 1.959963984540054
 
