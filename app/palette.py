@@ -1,17 +1,7 @@
 """Colours of classes and groups: Okabe and Ito's set, told apart under colour blindness."""
 
-# Okabe and Ito (2008), https://jfly.uni-koeln.de/color/. Yellow is kept for the least common
-# class: it is hard to see on white, but well seen on the grey of a tomogram.
-CLASS_COLOURS: dict[str, str] = {
-    "mitochondrion": "#E69F00",
-    "alpha_granule": "#56B4E9",
-    "dense_granule": "#009E73",
-    "vesicle": "#F0E442",
-    "membrane": "#CC79A7",
-    "microtubule": "#D55E00",
-    "artefact": "#0072B2",
-    "void": "#8A8F98",
-}
+from engine.io.colours import CLASS_COLOURS
+
 DEFAULT_COLOUR = "#B0B4BA"
 
 _GROUP_COLOURS: dict[str, str] = {

@@ -81,8 +81,8 @@ class PatchSampler:
         snr = float(np.exp(rng.uniform(*np.log(self.recipe.snr_range))))
         weight = math.sqrt(member.snr / snr)
         scale = math.hypot(source.signal_scale, weight * source.noise_scale)
-        image = torch.from_numpy((signal - source.signal_centre + weight * noise) / scale)
-        image = augmented(image, rng)
+        pure = torch.from_numpy((signal - source.signal_centre) / scale)
+        image = augmented(mixed(pure, torch.from_numpy(noise * (weight / scale)), rng), rng)
         axes = _random_axes(rng)
         turned = np.flip(targets, tuple(axis + 1 for axis in axes))
         return image.flip(axes), np.ascontiguousarray(turned)
@@ -148,6 +148,31 @@ def fine_channels(masks: Tensor) -> Tensor:
     return torch.cat([(masks & MEMBRANE_BIT) > 0, (masks & CORE_BIT) > 0], dim=1).float()
 
 
+def mixed(signal: Tensor, noise: Tensor, rng: np.random.Generator) -> Tensor:
+    """Signal and noise (z, y, x) in one image; in half of the draws each with its own spectrum.
+
+    Defocus and phase plate shape the signal alone (from flat to rising with the square of the
+    frequency), the detector's transfer function the noise; the variance of each is kept.
+    """
+    if rng.random() < 0.5:
+        return signal + noise
+    n_z, n_y, n_x = signal.shape
+    freq = frequencies_3d((n_z, n_y, n_x), 1.0, signal.device)
+    spectrum = torch.zeros_like(freq, dtype=torch.complex64)
+    for part, tilt in ((signal, 0.5), (noise, 0.25)):
+        own = torch.fft.rfftn(part)
+        shaped = own * _radial_gain(freq, rng, tilt)
+        spectrum += shaped * (_energy(own) / (_energy(shaped) or 1.0))
+    image: Tensor = torch.fft.irfftn(spectrum, s=signal.shape)
+    return image
+
+
+def _energy(spectrum: Tensor) -> float:
+    """Root of the summed power without the mean's."""
+    power = torch.view_as_real(spectrum).square().sum() - spectrum[0, 0, 0].abs().square()
+    return math.sqrt(max(0.0, float(power)))
+
+
 def augmented(image: Tensor, rng: np.random.Generator) -> Tensor:
     """An image (z, y, x) through another microscope: transfer, wedge, scale, offset, gamma."""
     spectrum = torch.fft.rfftn(image) * _random_transfer(image, rng)
@@ -172,7 +197,7 @@ def _random_transfer(image: Tensor, rng: np.random.Generator) -> Tensor:
     freq = frequencies_3d((n_z, n_y, n_x), 1.0, image.device)
     transfer = torch.ones_like(freq)
     if rng.random() < 0.6:
-        transfer = transfer * _radial_gain(freq, rng)
+        transfer = transfer * _radial_gain(freq, rng, 0.15)
     if rng.random() < 0.3:
         depth, period = float(rng.uniform(0.0, 0.35)), float(rng.uniform(0.1, 0.5))
         phase = float(rng.uniform(0.0, 2.0 * math.pi))
@@ -188,14 +213,14 @@ def _random_transfer(image: Tensor, rng: np.random.Generator) -> Tensor:
     return transfer
 
 
-def _radial_gain(freq: Tensor, rng: np.random.Generator) -> Tensor:
+def _radial_gain(freq: Tensor, rng: np.random.Generator, tilt_spread: float) -> Tensor:
     """A smooth gain over log frequency: other defocus, dose and reconstruction filters.
 
-    Knots an octave apart from 1/128 to 1/2 cycles a voxel, log gains of 0.45 standard deviation
-    about a random tilt.
+    Knots an octave apart from 1/128 to 1/2 cycles a voxel, log gains of 0.27 standard deviation
+    about a random tilt (`tilt_spread`: standard deviation of its log gain per octave).
     """
     knots = np.arange(7)
-    tilt = rng.normal(0.0, 0.15)
+    tilt = rng.normal(0.0, tilt_spread)
     gains = tilt * (knots - 3) + rng.normal(0.0, 0.45, len(knots)) * 0.6
     position = torch.log2(freq.clamp_min(1.0 / 128.0) * 128.0).clamp(0.0, 5.999)
     low = position.floor().long()

@@ -16,19 +16,10 @@ from engine.data.arrays import Bools, Float64s, UInt8s
 from engine.data.labels import CLASS_IDS, INSTANCE_CLASSES
 from engine.data.measurements import TomogramAnalysis
 from engine.data.tomogram import Tomogram
+from engine.io.colours import CLASS_COLOURS
 from engine.io.digests import atomic_file
 from engine.io.preview_text import draw_side_column
 
-# Okabe and Ito (2008), https://jfly.uni-koeln.de/color/: told apart under colour blindness.
-CLASS_COLOURS = {
-    "mitochondrion": "#E69F00",
-    "alpha_granule": "#56B4E9",
-    "dense_granule": "#009E73",
-    "vesicle": "#F0E442",
-    "membrane": "#CC79A7",
-    "microtubule": "#D55E00",
-    "artefact": "#0072B2",
-}
 FILLED = ("mitochondrion", "alpha_granule", "dense_granule", "vesicle", "artefact")
 DPI = 100
 LARGEST_PX = 700

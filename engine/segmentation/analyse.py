@@ -14,16 +14,19 @@ from engine.data.measurements import OrganelleMeasurements, TomogramAnalysis
 from engine.data.organelles import Organelle
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.tomogram import Tomogram
-from engine.physics.normalise import robust_centre_and_scale
+from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
 from engine.segmentation.inference import Network, Networks, run_tiled
 from engine.segmentation.instances import InstanceParams, find_bodies, paint_bodies
+from engine.segmentation.logits import code_of, pack_logits
 from engine.segmentation.measurements import measure
 from engine.segmentation.quality import quality_flags
-from engine.segmentation.resampling import nearest_index, resample
+from engine.segmentation.resampling import ResampledVolume, nearest_index, resample
 from engine.segmentation.tiling import Tile
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
 OnProgress = Callable[[float], None]
+# Microtubules lie in the cytoplasm; organelles may be drawn a little too large.
+LARGEST_SHARE_INSIDE = 0.8
 # Of the coarse network's regression output: 1.0 is this depth.
 DEPTH_FULL_SCALE_NM = 150.0
 
@@ -34,19 +37,17 @@ class AnalysisParams:
 
     Attributes
     ----------
-    threshold_band, core_threshold_band
-        Probability thresholds of bodies and of microtubule cores whose results bound the
-        intervals.
+    threshold_band
+        Probability thresholds of bodies whose counts bound the interval of theirs.
+    tracing_band
+        Logits more and less evidence of a microtubule whose lengths bound the interval of theirs.
     """
 
     instances: InstanceParams = field(default_factory=InstanceParams)
     tracing: TracingParams = field(default_factory=TracingParams)
     membrane_threshold: float = 0.5
     threshold_band: tuple[float, float] = (0.4, 0.6)
-    core_threshold_band: tuple[float, float] = (0.35, 0.65)
-    tile_vox: tuple[int, int, int] = (128, 320, 320)
-    # The coarse network looks far: larger tiles waste less on their halo.
-    coarse_tile_vox: tuple[int, int, int] = (96, 320, 320)
+    tracing_band: tuple[float, float] = (-0.6, 0.6)
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,19 @@ def analyse_tomogram(
 ) -> TomogramAnalysis:
     """Segment, separate instances, trace filaments, measure.
 
-    Peak memory beyond the tomogram is about 2.5 bytes per voxel of the fine grid, 3 bytes per
-    voxel of the tomogram's own grid, and one tile.
+    Peak memory beyond the tomogram is 2 bytes per voxel of the fine grid, 3 bytes per voxel of the
+    tomogram's own grid, and one tile.
     """
     params = params or AnalysisParams()
     report = on_progress or (lambda fraction: None)
-    coarse = coarse_view(tomogram, networks.coarse, params, lambda f: report(0.15 * f))
-    fine = fine_view(tomogram, networks.fine, params, lambda f: report(0.15 + 0.6 * f))
+    coarse = coarse_view(tomogram, networks.coarse, lambda f: report(0.15 * f))
+    fine = fine_view(tomogram, networks.fine, lambda f: report(0.15 + 0.6 * f))
     voxel_nm = tomogram.voxel_size_angst / 10.0
     ids, organelles = _instances(coarse, tomogram, params.instances)
     report(0.8)
-    filaments, length_band = _filaments(fine["microtubule_core"], networks.fine, tomogram, params)
+    filaments, length_band = _filaments(
+        fine["microtubule_core"], networks.fine, tomogram, ids, params
+    )
     report(0.93)
     ratio = voxel_nm / networks.fine.spec.voxel_size_nm
     labels = _labels(coarse, fine, ids, organelles, ratio, voxel_nm, params)
@@ -128,9 +131,7 @@ def _provenance(tomogram: Tomogram, networks: Networks, params: AnalysisParams) 
     )
 
 
-def coarse_view(
-    tomogram: Tomogram, network: Network, params: AnalysisParams, on_progress: OnProgress
-) -> CoarseView:
+def coarse_view(tomogram: Tomogram, network: Network, on_progress: OnProgress) -> CoarseView:
     """Run the coarse network over the whole tomogram."""
     names = network.spec.outputs[:-1]
     ratio = network.spec.voxel_size_nm / (tomogram.voxel_size_angst / 10.0)
@@ -147,31 +148,26 @@ def coarse_view(
         depth_nm[tile.core] = outputs[len(names)] * DEPTH_FULL_SCALE_NM
 
     run_tiled(
-        network, image, keep, tile_vox=params.coarse_tile_vox, centre=centre, scale=scale,
+        network, image, keep, centre=centre, scale=scale,
         on_progress=lambda f: on_progress(0.5 + 0.5 * f),
     )  # fmt: skip
     return CoarseView(names, probabilities, depth_nm, network.spec.voxel_size_nm)
 
 
-def fine_view(
-    tomogram: Tomogram, network: Network, params: AnalysisParams, on_progress: OnProgress
-) -> dict[str, UInt8s]:
-    """Probability times 255 of every output of the fine network, on its own grid."""
+def fine_view(tomogram: Tomogram, network: Network, on_progress: OnProgress) -> dict[str, UInt8s]:
+    """Codes of the logits (`logits.py`) of every output of the fine network, on its own grid."""
     ratio = network.spec.voxel_size_nm / (tomogram.voxel_size_angst / 10.0)
-    image = resample(
-        tomogram.voxels, ratio, dtype=np.float16, on_progress=lambda f: on_progress(0.15 * f)
-    )
-    centre, scale = robust_centre_and_scale(image)
-    shape = (image.shape[0], image.shape[1], image.shape[2])
-    volumes = {name: np.empty(shape, dtype=np.uint8) for name in network.spec.outputs}
+    image = ResampledVolume(tomogram.voxels, ratio)
+    centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
+    volumes = {name: np.empty(image.shape, dtype=np.uint8) for name in network.spec.outputs}
 
     def keep(tile: Tile, outputs: Float32s) -> None:
         for name, logits in zip(network.spec.outputs, outputs, strict=True):
-            volumes[name][tile.core] = np.rint(255.0 / (1.0 + np.exp(-logits)))
+            volumes[name][tile.core] = pack_logits(logits)
 
     run_tiled(
-        network, image, keep, tile_vox=params.tile_vox, centre=centre, scale=scale,
-        on_progress=lambda f: on_progress(0.15 + 0.85 * f),
+        network, image, keep, centre=centre, scale=scale,
+        on_progress=on_progress,
     )  # fmt: skip
     return volumes
 
@@ -200,18 +196,31 @@ def _mitochondria_band(coarse: CoarseView, params: AnalysisParams) -> tuple[int,
 
 
 def _filaments(
-    core: UInt8s, network: Network, tomogram: Tomogram, params: AnalysisParams
+    core: UInt8s, network: Network, tomogram: Tomogram, ids: UInt16s, params: AnalysisParams
 ) -> tuple[tuple[Filament, ...], tuple[float, float]]:
-    """Filaments at the threshold, and total length over the band of thresholds."""
+    """Filaments outside organelles, and total length over the band of evidence."""
     voxel_nm = tomogram.voxel_size_angst / 10.0
     z, y, x = ((n - 1) * voxel_nm for n in tomogram.voxels.shape)
-    found = {}
-    chosen = params.tracing.threshold
-    for threshold in (chosen, *params.core_threshold_band):
-        at = replace(params.tracing, threshold=threshold)
-        found[threshold] = trace_filaments(core, network.spec.voxel_size_nm, (z, y, x), at)
-    totals = [sum(one.length_nm for one in lines) for lines in found.values()]
-    return found[chosen], (min(totals), max(totals))
+
+    def traced(logits: float) -> tuple[Filament, ...]:
+        at = params.tracing.shifted(logits)
+        lines = trace_filaments(core, network.spec.voxel_size_nm, (z, y, x), at)
+        free = [one for one in lines if _share_inside(one, ids, voxel_nm) < LARGEST_SHARE_INSIDE]
+        return tuple(replace(one, filament_id=n) for n, one in enumerate(free, start=1))
+
+    found = traced(0.0)
+    totals = [
+        sum(one.length_nm for one in lines)
+        for lines in (found, *(traced(logits) for logits in params.tracing_band))
+    ]
+    return found, (min(totals), max(totals))
+
+
+def _share_inside(filament: Filament, ids: UInt16s, voxel_nm: float) -> float:
+    """Share of a filament's points inside organelles: a crista may look like a microtubule."""
+    where = np.rint(filament.points_angst / (10.0 * voxel_nm)).astype(np.int64)
+    z, y, x = np.clip(where, 0, np.array(ids.shape) - 1).T
+    return float((ids[z, y, x] > 0).mean())
 
 
 def _labels(
@@ -241,8 +250,8 @@ def _labels(
         nearest_index(n, fine_ratio, size)
         for n, size in zip(ids.shape, fine["membrane"].shape, strict=True)
     ]
-    membrane_level = round(255 * params.membrane_threshold)
-    core_level = round(255 * params.tracing.threshold)
+    membrane_level = code_of(params.membrane_threshold)
+    core_level = code_of(params.tracing.threshold)
     labels = np.empty((n_z, n_y, n_x), dtype=np.uint8)
     for z in range(n_z):
         section = background[winner[at_coarse[0][z]]][np.ix_(at_coarse[1], at_coarse[2])]

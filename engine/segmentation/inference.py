@@ -15,13 +15,14 @@ import openvino
 from engine.data.arrays import AnyArray, Float32s
 from engine.errors import ModelFileError
 from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
-from engine.segmentation.tiling import Tile, plan_tiles
+from engine.segmentation.resampling import ResampledVolume
+from engine.segmentation.tiling import Tile, cheapest_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[float], None]
-# Largest tile (voxels a side); sections of 192 x 192 keep the first level below 300 MB.
-DEFAULT_TILE_VOX = (128, 192, 192)
+# A tile's activations take about 100 bytes a voxel: a gigabyte, whatever the volume.
+LARGEST_TILE_VOX = 10_000_000
 
 
 class Runtime(Protocol):
@@ -33,6 +34,10 @@ class Runtime(Protocol):
         """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
         ...
 
+    def release_memory(self) -> None:
+        """Give back what a tile needed; the next one takes it anew."""
+        ...
+
 
 class OpenVinoRuntime:
     """OpenVINO on the CPU, one compiled model per tile shape (static shapes run fastest)."""
@@ -42,12 +47,13 @@ class OpenVinoRuntime:
     def __init__(self, model_path: Path) -> None:
         self._core = openvino.Core()
         self._model = self._core.read_model(model_path)
-        self._requests: dict[tuple[int, ...], openvino.InferRequest] = {}
+        self._shape: tuple[int, ...] = ()
+        self._compiled: openvino.CompiledModel | None = None
 
     def run(self, tile: Float32s) -> Float32s:
         """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
         shape = (1, 1, *tile.shape)
-        if shape not in self._requests:
+        if self._compiled is None or shape != self._shape:
             self._model.reshape(list(shape))
             # bf16 would be chosen silently where the CPU has it: labels must not depend on that.
             options = {
@@ -55,11 +61,17 @@ class OpenVinoRuntime:
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": str(available_cores()),
             }
-            compiled = self._core.compile_model(self._model, "CPU", options)
-            self._requests = {shape: compiled.create_infer_request()}
-        request = self._requests[shape]
-        request.infer([tile[None, None]])
-        return np.asarray(request.get_output_tensor(0).data[0])
+            self._compiled = None
+            self._compiled = self._core.compile_model(self._model, "CPU", options)
+            self._shape = shape
+            self._request = self._compiled.create_infer_request()
+        self._request.infer([tile[None, None]])
+        return np.asarray(self._request.get_output_tensor(0).data[0])
+
+    def release_memory(self) -> None:
+        """Give back the activations of both sides of the compiled network."""
+        if self._compiled is not None:
+            self._compiled.release_memory()
 
 
 class OnnxRuntime:
@@ -82,6 +94,9 @@ class OnnxRuntime:
         """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
         outputs = self._session.run(None, {self._input: tile[None, None]})
         return np.asarray(outputs[0][0])
+
+    def release_memory(self) -> None:
+        """Nothing to do: the session keeps its arena as long as it lives."""
 
 
 def available_cores() -> int:
@@ -153,10 +168,10 @@ def load_network(folder: Path, device: str = "auto") -> Network:
 
 def run_tiled(
     network: Network,
-    volume: AnyArray,
+    volume: AnyArray | ResampledVolume,
     consume: Callable[[Tile, Float32s], None],
     *,
-    tile_vox: tuple[int, int, int] = DEFAULT_TILE_VOX,
+    tile_vox: tuple[int, int, int] | None = None,
     centre: float = 0.0,
     scale: float = 1.0,
     clip: float = 8.0,
@@ -171,10 +186,13 @@ def run_tiled(
     ----------
     consume
         Called with each tile and its outputs (c, z, y, x), cropped to the tile's core.
+    tile_vox
+        Size with halo; without it the one that costs least within `LARGEST_TILE_VOX`.
     centre, scale, clip
         Normalisation applied to each tile.
     """
     spec = network.spec
+    tile_vox = tile_vox or best_tile(spec, volume.shape)
     tiles = plan_tiles(volume.shape, tile_vox, spec.halo_vox, spec.multiple)
     for done, tile in enumerate(tiles, start=1):
         block = np.array(volume[tile.source], dtype=np.float32)
@@ -184,3 +202,9 @@ def run_tiled(
         consume(tile, outputs[(slice(None), *tile.crop)])
         if on_progress:
             on_progress(done / len(tiles))
+    network.runtime.release_memory()
+
+
+def best_tile(spec: NetworkSpec, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """The tile (z, y, x) in which a network runs over a volume of this shape."""
+    return cheapest_tile(shape, spec.halo_vox, spec.multiple, LARGEST_TILE_VOX)

@@ -1,14 +1,16 @@
 """Volumes brought to another voxel size, aligned at the centre of voxel (0, 0, 0)."""
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.data.arrays import AnyArray, Float32s, Ints
 
-OnProgress = Callable[[float], None]
+# Sections at a time, and rows of a band of weights at a time.
+SLAB, ROWS = 16, 32
 
 
 def resampled_length(n_in: int, ratio: float) -> int:
@@ -29,36 +31,78 @@ def resampling_matrix(n_in: int, ratio: float) -> Float32s:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def resample(
-    voxels: AnyArray,
-    ratio: float,
-    *,
-    dtype: type[np.floating] = np.float32,
-    slab: int = 16,
-    on_progress: OnProgress | None = None,
-) -> NDArray[np.floating]:
-    """Volume (z, y, x) at `ratio` times the voxel size; streamed by slabs of sections.
+class ResampledVolume:
+    """A volume on another grid, computed box by box: it is never held as a whole.
 
-    Peak memory beyond input and output is a few slabs.
+    Parameters
+    ----------
+    voxels
+        (z, y, x).
+    ratio
+        New over old voxel size.
     """
-    n_z, n_y, n_x = voxels.shape
-    if abs(ratio - 1.0) < 1e-6:
-        return np.array(voxels, dtype=dtype)
-    along_z = resampling_matrix(n_z, ratio)
-    along_y = torch.from_numpy(resampling_matrix(n_y, ratio))
-    along_x_t = torch.from_numpy(resampling_matrix(n_x, ratio)).T.contiguous()
-    shape = (along_z.shape[0], along_y.shape[0], along_x_t.shape[1])
-    resampled = np.empty(shape, dtype=dtype)
-    for start in range(0, shape[0], slab):
-        weights = along_z[start : start + slab]
-        used = np.flatnonzero(weights.any(axis=0))
-        first, last = int(used[0]), int(used[-1]) + 1
-        planes = torch.from_numpy(np.array(voxels[first:last], dtype=np.float32))
-        in_plane = torch.matmul(along_y, torch.matmul(planes, along_x_t))
-        mixed = torch.tensordot(torch.from_numpy(weights[:, first:last]), in_plane, dims=1)
-        resampled[start : start + slab] = mixed.numpy().astype(dtype)
-        if on_progress:
-            on_progress(min(1.0, (start + slab) / shape[0]))
+
+    def __init__(self, voxels: AnyArray, ratio: float) -> None:
+        self._voxels = voxels
+        self._is_same = abs(ratio - 1.0) < 1e-6
+        z, y, x = (resampling_matrix(n, ratio) for n in voxels.shape)
+        self._weights = (z, y, x)
+        self.shape = (len(z), len(y), len(x))
+
+    def __getitem__(self, box: tuple[slice, slice, slice]) -> Float32s:
+        """The voxels of a box, float32 (z, y, x); peak memory beyond them is one slab."""
+        if self._is_same:
+            return np.array(self._voxels[box], dtype=np.float32)
+        z, y, x = (weights[part] for weights, part in zip(self._weights, box, strict=True))
+        y, in_y = _used(y)
+        x, in_x = _used(x)
+        resampled = np.empty((len(z), len(y), len(x)), dtype=np.float32)
+        for start in range(0, len(z), SLAB):
+            rows, in_z = _used(z[start : start + SLAB])
+            planes = torch.from_numpy(np.array(self._voxels[in_z, in_y, in_x], dtype=np.float32))
+            for axis, weights in ((2, x), (1, y), (0, rows)):
+                planes = _weighted(planes, weights, axis)
+            resampled[start : start + SLAB] = planes.numpy()
+        return resampled
+
+    def sample(self, n_voxels: int) -> Float32s:
+        """About `n_voxels` voxels on a regular lattice of the grid."""
+        step = max(1, int((math.prod(self.shape) / n_voxels) ** (1 / 3)))
+        return self[::step, ::step, ::step]
+
+
+def _used(weights: Float32s) -> tuple[Float32s, slice]:
+    """Columns that weigh anything, and where they are."""
+    columns = np.flatnonzero(weights.any(axis=0))
+    used = slice(int(columns[0]), int(columns[-1]) + 1)
+    return weights[:, used], used
+
+
+def _weighted(planes: Tensor, weights: Float32s, axis: int) -> Tensor:
+    """`planes` (z, y, x) with one axis replaced by its weighted sums.
+
+    The weights are a narrow band about the diagonal: taken a few rows at a time, most zeros are
+    never multiplied.
+    """
+    parts = []
+    for start in range(0, len(weights), ROWS):
+        rows, used = _used(weights[start : start + ROWS])
+        along = planes.narrow(axis, used.start, used.stop - used.start)
+        mixed = torch.tensordot(torch.from_numpy(rows), along, dims=([1], [axis]))
+        parts.append(mixed.movedim(0, axis))
+    return torch.cat(parts, dim=axis)
+
+
+def resample(
+    voxels: AnyArray, ratio: float, *, dtype: type[np.floating] = np.float32
+) -> NDArray[np.floating]:
+    """Volume (z, y, x) at `ratio` times the voxel size; beyond it, memory holds one slab."""
+    view = ResampledVolume(voxels, ratio)
+    resampled = np.empty(view.shape, dtype=dtype)
+    everything = slice(None)
+    for start in range(0, view.shape[0], SLAB):
+        slab = slice(start, start + SLAB)
+        resampled[slab] = view[slab, everything, everything]
     return resampled
 
 

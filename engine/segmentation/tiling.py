@@ -1,5 +1,6 @@
 """Tiles with halos that cover a volume exactly once."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -60,6 +61,38 @@ def plan_tiles(
             )
         )
     return tiles
+
+
+def cheapest_tile(
+    shape: tuple[int, ...], halo_vox: int, multiple: int, largest_vox: int
+) -> tuple[int, int, int]:
+    """Sides of the tile (z, y, x) of at most `largest_vox` that computes the fewest voxels in all.
+
+    A thin volume is best cut along its section only, a thick one along every axis; a side that
+    just covers its axis in k tiles wastes nothing but the halos. Where even the narrowest tile is
+    larger than `largest_vox`, it is taken.
+    """
+    halo = -(-halo_vox // multiple) * multiple
+    axes = [_candidate_sides(n, halo, multiple) for n in shape]
+    best, least = tuple(choices[-1][1] for choices in axes), math.inf
+    for sides in product(*axes):
+        computed = math.prod(count * side for count, side in sides)
+        if computed < least and math.prod(side for _, side in sides) <= largest_vox:
+            best, least = tuple(side for _, side in sides), computed
+    z, y, x = best
+    return z, y, x
+
+
+def _candidate_sides(n: int, halo: int, multiple: int) -> list[tuple[int, int]]:
+    """(number of tiles, smallest side that covers n with them), from one tile up."""
+    padded = -(-n // multiple) * multiple
+    candidates = [(1, padded)]
+    narrowest = 2 * halo + multiple
+    while candidates[-1][1] > narrowest:
+        count = candidates[-1][0] + 1
+        side = -(-(padded + (count - 1) * 2 * halo) // count)
+        candidates.append((count, max(narrowest, -(-side // multiple) * multiple)))
+    return candidates
 
 
 def _box(slices: Iterable[slice]) -> Box:

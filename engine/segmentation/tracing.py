@@ -1,6 +1,6 @@
-"""Microtubules from the probability of their core: thin, link, spline, extend to the true ends."""
+"""Microtubules from the logits of their core: thin, link, spline, follow, extend to the ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -10,7 +10,9 @@ from scipy.spatial import cKDTree
 from engine.data.arrays import Bools, Float64s, UInt8s
 from engine.data.filaments import Filament
 from engine.segmentation.linking import linked_chains
+from engine.segmentation.logits import code_of, probability_of
 from engine.segmentation.skeleton import skeleton_paths
+from engine.segmentation.tracking import LogitField, TrackingParams, followed
 
 # Sampling of the returned centre lines.
 SAMPLE_NM = 2.0
@@ -20,22 +22,29 @@ LONGEST_EXTENSION = 1.3
 LONGEST_TO_FACE_NM = 200.0
 # Samples over which the direction of an end is taken.
 TANGENT_SAMPLES = 15
-# Two centre lines nearer than this over most of the shorter one are one filament traced twice.
-SAME_LINE_NM = 9.0
+# About a component, at half sampling; thinning smooths over four voxels at full sampling.
+ROOM_VOX = 3
+# Where two centre lines run nearer than this and within this angle, one filament is traced twice.
+SAME_LINE_NM, SAME_LINE_DEG = 12.0, 30.0
 
 
 @dataclass(frozen=True)
 class TracingParams:
-    """How a core probability becomes filaments.
+    """How the logits of a core become filaments.
 
     Attributes
     ----------
     threshold
-        Core probability of the mask. Lower ones join neighbours that touch, and find little more.
+        Core probability of the mask from which lines start. Lower ones join neighbours that touch.
+    shortest_seed_nm
+        Shorter starts are not followed.
+    tracking
+        How a line is followed from its clear part through faint ones.
     shortest_nm
         Shorter lines are dropped: noise, not filaments.
     least_evidence_nm
-        Of the probability summed along a line: the fainter it is, the longer it must be.
+        Of the logits above `tracking.least_logit`, summed along a line: the fainter it is, the
+        longer it must be.
     core_diameter_nm
         Of the cylinder that the network was taught; a mask shortens by half of it at each end
         when thinned, which the extension gives back.
@@ -49,14 +58,25 @@ class TracingParams:
     """
 
     threshold: float = 0.5
+    shortest_seed_nm: float = 6.0
+    tracking: TrackingParams = field(default_factory=TrackingParams)
     shortest_nm: float = 40.0
-    least_evidence_nm: float = 32.0
+    least_evidence_nm: float = 150.0
     core_diameter_nm: float = 18.0
     longest_gap_nm: float = 60.0
     sharpest_turn_deg: float = 20.0
     position_noise_vox: float = 0.6
     border_nm: float = 12.0
-    lowest_confidence: float = 0.3
+
+    def shifted(self, logits: float) -> "TracingParams":
+        """The same, asking for this much more evidence at every voxel."""
+        odds = self.threshold / (1.0 - self.threshold) * np.exp(logits)
+        least = self.tracking.least_logit + logits
+        return replace(
+            self,
+            threshold=float(odds / (1.0 + odds)),
+            tracking=replace(self.tracking, least_logit=least),
+        )
 
 
 def trace_filaments(
@@ -66,12 +86,12 @@ def trace_filaments(
     params: TracingParams,
     filament_class: str = "microtubule",
 ) -> tuple[Filament, ...]:
-    """Trace every filament of a core probability.
+    """Trace every filament of a core.
 
     Parameters
     ----------
     core
-        uint8 (z, y, x), probability times 255.
+        uint8 (z, y, x), codes of its logits, see `engine.segmentation.logits`.
     voxel_size_nm
         Of `core`; voxel i is centred on i * voxel_size_nm.
     extent_nm
@@ -89,16 +109,30 @@ def trace_filaments(
     radii that thinning loses per filament.
     """
     tracer = _Tracer(core, voxel_size_nm, np.asarray(extent_nm), params)
-    lines = [tracer.finished(chain) for chain in tracer.chains()]
-    kept = [line for line in lines if line is not None]
-    kept = _without_doubles(sorted(kept, key=lambda line: -_length(line[0])))
+    lines = [tracer.grown(chain) for chain in tracer.chains()]
+    found = [line for line in lines if line is not None]
+    apart = _each_once(sorted(found, key=tracer.evidence_nm, reverse=True))
+    kept = [line for line in apart if tracer.is_filament(line)]
     return tuple(
-        Filament(number, filament_class, points * 10.0, start, end, confidence)
-        for number, (points, start, end, confidence) in enumerate(kept, start=1)
-    )
+        Filament(
+            number, filament_class, line.points * 10.0, line.starts_at_face, line.ends_at_face,
+            tracer.confidence(line),
+        )
+        for number, line in enumerate(sorted(kept, key=lambda line: -line.length_nm), start=1)
+    )  # fmt: skip
 
 
-Line = tuple[Float64s, bool, bool, float]
+@dataclass(frozen=True)
+class _Line:
+    """A centre line (n, 3) in nm, and which of its ends lie at a face of the volume."""
+
+    points: Float64s
+    starts_at_face: bool
+    ends_at_face: bool
+
+    @property
+    def length_nm(self) -> float:
+        return _length(self.points)
 
 
 class _Tracer:
@@ -106,6 +140,7 @@ class _Tracer:
         self, core: UInt8s, voxel_nm: float, extent_nm: Float64s, params: TracingParams
     ) -> None:
         self.core, self.voxel_nm, self.extent_nm, self.params = core, voxel_nm, extent_nm, params
+        self.field = LogitField(core, voxel_nm)
 
     def chains(self) -> list[Float64s]:
         """Linked, still jagged lines (n, 3) in nm."""
@@ -122,7 +157,7 @@ class _Tracer:
 
     def _component_boxes(self) -> list[tuple[tuple[slice, ...], Bools]]:
         """Connected parts of the mask; labelled at half sampling to spare memory."""
-        mask = self.core >= round(255 * self.params.threshold)
+        mask = self.core >= code_of(self.params.threshold)
         n_z, n_y, n_x = (-(-n // 2) for n in mask.shape)
         padded = np.zeros((2 * n_z, 2 * n_y, 2 * n_x), dtype=bool)
         padded[: mask.shape[0], : mask.shape[1], : mask.shape[2]] = mask
@@ -130,48 +165,80 @@ class _Tracer:
         components, _ = ndimage.label(halved, structure=np.ones((3, 3, 3)))
         smallest = (self.params.core_diameter_nm / self.voxel_nm) ** 3 * 0.5
         found = []
-        for number, box in enumerate(ndimage.find_objects(components), start=1):
-            fine = tuple(slice(2 * part.start, 2 * part.stop) for part in box)
+        for number, tight in enumerate(ndimage.find_objects(components), start=1):
+            # With room about it: a face of the box must mean a face of the volume when thinned.
+            box = tuple(
+                slice(max(0, part.start - ROOM_VOX), min(n, part.stop + ROOM_VOX))
+                for part, n in zip(tight, components.shape, strict=True)
+            )
+            fine = tuple(
+                slice(2 * part.start, min(2 * part.stop, n))
+                for part, n in zip(box, mask.shape, strict=True)
+            )
             own = components[box] == number
             own = own.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
-            fine = tuple(
-                slice(part.start, min(part.stop, n))
-                for part, n in zip(fine, mask.shape, strict=True)
-            )
             part_mask = mask[fine] & own[tuple(slice(0, p.stop - p.start) for p in fine)]
             if part_mask.sum() >= smallest:
                 found.append((fine, part_mask))
         return found
 
-    def finished(self, chain: Float64s) -> Line | None:
-        """Smooth a chain, extend its ends, judge it; None where it is no filament."""
+    def grown(self, chain: Float64s) -> _Line | None:
+        """Smooth a chain, follow it at both ends, extend it to them; None where it is too short."""
+        chain = self._without_bent_ends(_without_repeats(chain))
         smooth = self._spline(chain)
-        if smooth is None:
+        if smooth is None or _length(smooth) < self.params.shortest_seed_nm:
             return None
-        reach = min(TANGENT_SAMPLES, len(smooth) - 1)
+        first, last = (
+            followed(self.field, end, outward, self.params.tracking)
+            for end, outward in _ends(smooth)
+        )
+        if len(first) or len(last):
+            smooth = self._spline(np.concatenate([first[::-1], smooth, last]))
+            if smooth is None:
+                return None
         # A faint tube ends where its own probability has halved, not where a clear one would.
         level = 0.5 * float(self._probability(smooth).mean())
-        first, at_start = self._extension(smooth[0], smooth[0] - smooth[reach], level)
-        last, at_end = self._extension(smooth[-1], smooth[-1] - smooth[-1 - reach], level)
-        points = np.concatenate([first[::-1], smooth, last])
-        confidence = float(self._probability(points).mean())
-        length_nm = _length(points)
-        if length_nm < self.params.shortest_nm or confidence < self.params.lowest_confidence:
-            return None
-        if length_nm * confidence < self.params.least_evidence_nm:
-            return None
-        return points, at_start, at_end, confidence
+        smooth = self._without_faint_ends(smooth, level)
+        (start, at_start), (end, at_end) = (
+            self._extension(end, outward, level) for end, outward in _ends(smooth)
+        )
+        return _Line(np.concatenate([start[::-1], smooth, end]), at_start, at_end)
+
+    def _without_faint_ends(self, line: Float64s, level: float) -> Float64s:
+        """Cut back each end that lies inside the volume to where the level is last reached.
+
+        Evidence ahead is averaged: it also leads a little way past the end of a tube.
+        """
+        reached = np.flatnonzero(self._probability(line) >= level)
+        to_face = np.minimum(line, self.extent_nm - line).min(axis=1)
+        first = 0 if to_face[0] <= self.params.border_nm else int(reached[0])
+        last = len(line) - 1 if to_face[-1] <= self.params.border_nm else int(reached[-1])
+        return line[first : last + 1] if last - first >= 3 else line
+
+    def is_filament(self, line: _Line) -> bool:
+        """Long enough, and the longer the fainter it is."""
+        return (
+            line.length_nm >= self.params.shortest_nm
+            and self.evidence_nm(line) >= self.params.least_evidence_nm
+        )
+
+    def evidence_nm(self, line: _Line) -> float:
+        """Logits above the least that is followed, summed along a line."""
+        tracking = self.params.tracking
+        logits = np.clip(self.field.at(line.points), *tracking.clip)
+        return line.length_nm * float((logits - tracking.least_logit).mean())
+
+    def confidence(self, line: _Line) -> float:
+        """Mean probability along a line."""
+        return float(self._probability(line.points).mean())
 
     def _spline(self, chain: Float64s) -> Float64s | None:
-        steps = np.linalg.norm(np.diff(chain, axis=0), axis=1)
-        chain = chain[np.concatenate([[True], steps > 1e-6])]
         if len(chain) < 4:
             return None
-        chain = self._without_bent_ends(chain)
         smoothing = len(chain) * (self.params.position_noise_vox * self.voxel_nm) ** 2
         degree = min(3, len(chain) - 1)
         knots, _ = splprep(chain.T, s=smoothing, k=degree)
-        dense = np.stack(splev(np.linspace(0.0, 1.0, 512), knots), axis=1)
+        dense = np.stack(splev(np.linspace(0.0, 1.0, 1024), knots), axis=1)
         length = _length(dense)
         if length <= 0:
             return None
@@ -193,7 +260,7 @@ class _Tracer:
             first = min(int(away[0]), most)
             last = max(int(away[-1]), len(chain) - 1 - most)
             chain = chain[first : last + 1]
-        trim = min(2, (len(chain) - 4) // 2)
+        trim = max(0, min(2, (len(chain) - 4) // 2))
         return chain[trim : len(chain) - trim]
 
     def _extension(self, end: Float64s, outward: Float64s, level: float) -> tuple[Float64s, bool]:
@@ -228,24 +295,56 @@ class _Tracer:
         return float(max(0.0, distance.min()))
 
     def _probability(self, points: Float64s) -> Float64s:
-        where = (points / self.voxel_nm).T
-        sampled = ndimage.map_coordinates(
-            self.core, where, order=1, mode="nearest", output=np.float64
-        )
-        return np.asarray(sampled / 255.0)
+        return probability_of(self.field.at(points))
 
 
-def _without_doubles(lines: list[Line]) -> list[Line]:
-    """Drop every line that mostly runs along a longer one; `lines` come longest first."""
-    kept: list[Line] = []
+def _ends(line: Float64s) -> tuple[tuple[Float64s, Float64s], tuple[Float64s, Float64s]]:
+    """First and last point of a line, each with its outward direction."""
+    reach = min(TANGENT_SAMPLES, len(line) - 1)
+    return (line[0], line[0] - line[reach]), (line[-1], line[-1] - line[-1 - reach])
+
+
+def _without_repeats(chain: Float64s) -> Float64s:
+    steps = np.linalg.norm(np.diff(chain, axis=0), axis=1)
+    return np.asarray(chain[np.concatenate([[True], steps > 1e-6])])
+
+
+def _each_once(lines: list[_Line]) -> list[_Line]:
+    """Lines, surest first, without what runs along a surer one: two seeds of one find it both."""
+    kept: list[_Line] = []
     for line in lines:
-        beside = np.zeros(len(line[0]), dtype=bool)
+        own = np.ones(len(line.points), dtype=bool)
         for other in kept:
-            distance, _ = cKDTree(other[0]).query(line[0], distance_upper_bound=SAME_LINE_NM)
-            beside |= np.isfinite(distance)
-        if beside.mean() < 0.5:
-            kept.append(line)
+            own &= ~_runs_along(line.points, other.points)
+        parts, count = ndimage.label(own)
+        for number in range(1, count + 1):
+            where = np.flatnonzero(parts == number)
+            first, last = int(where[0]), int(where[-1])
+            if last > first:
+                kept.append(
+                    _Line(
+                        line.points[first : last + 1],
+                        line.starts_at_face and first == 0,
+                        line.ends_at_face and last == len(own) - 1,
+                    )
+                )
     return kept
+
+
+def _runs_along(points: Float64s, other: Float64s) -> Bools:
+    """Whether each of `points` (n, 3) lies beside another line of much the same direction."""
+    distance, nearest = cKDTree(other).query(points, distance_upper_bound=SAME_LINE_NM)
+    is_near = np.isfinite(distance)
+    cosine = np.abs(
+        (_tangents(points) * _tangents(other)[np.minimum(nearest, len(other) - 1)]).sum(axis=1)
+    )
+    return np.asarray(is_near & (cosine > np.cos(np.radians(SAME_LINE_DEG))))
+
+
+def _tangents(points: Float64s) -> Float64s:
+    """Unit tangents (n, 3)."""
+    along = np.gradient(points, axis=0)
+    return np.asarray(along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12))
 
 
 def _length(points: Float64s) -> float:

@@ -15,11 +15,12 @@ from app.cohort_charts import (
     strip_chart,
 )
 from app.model_cards import diagnostic_card, network_card
-from app.palette import CLASS_COLOURS, group_colours, group_markers
+from app.palette import group_colours, group_markers
 from diagnostics.features.table import feature_named
 from diagnostics.model_validation import LeftOutDonor, ValidationFigure
 from diagnostics.panels import panel_named
 from engine.data.labels import CLASS_NAMES
+from engine.io.colours import CLASS_COLOURS
 from models.registry import ModelCard
 from tests.diagnostics import synthetic
 

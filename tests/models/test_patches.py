@@ -4,7 +4,7 @@ import torch
 
 from engine.physics.normalise import robust_centre_and_scale
 from engine.segmentation.resampling import resample
-from models.patches import CLIP, PatchSampler, as_simulated
+from models.patches import CLIP, PatchSampler, as_simulated, mixed
 from models.training_pool import (
     CORE_BIT,
     FINE_NM,
@@ -69,6 +69,22 @@ def test_the_mixed_snr_is_the_one_drawn(members):
         return float(images.diff(dim=-1).std() / images.std())
 
     assert roughness(loud) > 1.5 * roughness(clean)
+
+
+def test_recoloured_signal_and_noise_keep_their_variances():
+    rng = np.random.default_rng(3)
+    signal = torch.from_numpy(rng.normal(size=(24, 32, 40)).astype(np.float32)).cumsum(2) / 4.0
+    signal -= signal.mean()
+    noise = torch.from_numpy(rng.normal(size=(24, 32, 40)).astype(np.float32))
+    nothing = torch.zeros_like(signal)
+    changed = 0
+    for draw in range(12):
+        alone = mixed(signal, nothing, np.random.default_rng(draw))
+        assert float(alone.std()) == pytest.approx(float(signal.std()), rel=0.02)
+        changed += not torch.equal(alone, signal)
+        silent = mixed(nothing, noise, np.random.default_rng(draw))
+        assert float(silent.std()) == pytest.approx(float(noise.std()), rel=0.02)
+    assert 0 < changed < 12
 
 
 def test_the_tiny_recipe_of_these_tests_is_the_shipped_kind():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.io.preview import CLASS_COLOURS, best_sections, nice_length_nm, write_preview
+from engine.io.colours import CLASS_COLOURS
+from engine.io.preview import best_sections, nice_length_nm, write_preview
 from tests.analyses import analysis, empty_analysis, tomogram
 
 

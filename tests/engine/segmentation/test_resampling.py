@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import floats, integers
 
 from engine.segmentation.resampling import (
+    ResampledVolume,
     nearest_index,
     resample,
     resample_nearest,
@@ -33,12 +34,21 @@ def test_a_ramp_keeps_its_positions(ratio):
     np.testing.assert_allclose(out[inner], np.arange(len(out))[inner] * ratio, atol=0.06)
 
 
-@settings(deadline=None, max_examples=15)
-@given(integers(1, 40))
-def test_slab_size_does_not_change_the_result(slab):
-    volume = np.random.default_rng(1).normal(size=(33, 9, 8)).astype(np.float32)
-    expected = resample(volume, 1.7, slab=64)
-    np.testing.assert_allclose(resample(volume, 1.7, slab=slab), expected, atol=1e-6)
+@settings(deadline=None, max_examples=40)
+@given(integers(1, 50), floats(0.3, 7.0), integers(0, 40), integers(1, 40))
+def test_a_box_is_what_the_whole_matrices_give(n_z, ratio, start, length):
+    volume = np.random.default_rng(1).normal(size=(n_z, 45, 38)).astype(np.float32)
+    z, y, x = (resampling_matrix(n, ratio) for n in volume.shape)
+    whole = np.einsum("ai,bj,ck,ijk->abc", z, y, x, volume, optimize=True)
+    view = ResampledVolume(volume, ratio)
+    assert view.shape == whole.shape
+    first = min(start, min(whole.shape) - 1)
+    box = (slice(first, first + length),) * 3
+    np.testing.assert_allclose(view[box], whole[box], atol=2e-6)
+    np.testing.assert_allclose(resample(volume, ratio), whole, atol=2e-6)
+    sampled = view.sample(500)
+    step = max(1, int((whole.size / 500) ** (1 / 3)))
+    np.testing.assert_allclose(sampled, whole[::step, ::step, ::step], atol=2e-6)
 
 
 def test_labels_there_and_back_are_the_same():

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy.special import logit
 
+from engine.segmentation.logits import pack_logits
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
 VOXEL_NM = 2.4
@@ -21,7 +23,12 @@ def tubes(*lines, shape=SHAPE, radius_nm=9.0):
         # Half a voxel of softness at the wall and at both caps.
         inside = np.minimum.reduce([radius_nm - across, axial, length - axial])
         best = np.maximum(best, np.clip(inside / VOXEL_NM + 0.5, 0.0, 1.0))
-    return np.rint(255 * best).astype(np.uint8)
+    return coded(best)
+
+
+def coded(probability):
+    """Codes of a network's logits that are sure of what is nothing."""
+    return pack_logits(logit(np.clip(probability, 5e-5, 1.0 - 5e-5)))
 
 
 def trace(core, **changes):
@@ -29,7 +36,7 @@ def trace(core, **changes):
 
 
 def test_nothing_is_found_in_nothing():
-    assert trace(np.zeros(SHAPE, dtype=np.uint8)) == ()
+    assert trace(coded(np.zeros(SHAPE))) == ()
 
 
 @pytest.mark.parametrize(
