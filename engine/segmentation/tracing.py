@@ -157,11 +157,9 @@ class _Tracer:
 
     def _component_boxes(self) -> list[tuple[tuple[slice, ...], Bools]]:
         """Connected parts of the mask; labelled at half sampling to spare memory."""
-        mask = self.core >= code_of(self.params.threshold)
-        n_z, n_y, n_x = (-(-n // 2) for n in mask.shape)
-        padded = np.zeros((2 * n_z, 2 * n_y, 2 * n_x), dtype=bool)
-        padded[: mask.shape[0], : mask.shape[1], : mask.shape[2]] = mask
-        halved = padded.reshape(n_z, 2, n_y, 2, n_x, 2).any(axis=(1, 3, 5))
+        code = code_of(self.params.threshold)
+        shape = self.core.shape
+        halved = _halved_mask(self.core, code)
         components, _ = ndimage.label(halved, structure=np.ones((3, 3, 3)))
         smallest = (self.params.core_diameter_nm / self.voxel_nm) ** 3 * 0.5
         found = []
@@ -173,11 +171,13 @@ class _Tracer:
             )
             fine = tuple(
                 slice(2 * part.start, min(2 * part.stop, n))
-                for part, n in zip(box, mask.shape, strict=True)
+                for part, n in zip(box, shape, strict=True)
             )
             own = components[box] == number
             own = own.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
-            part_mask = mask[fine] & own[tuple(slice(0, p.stop - p.start) for p in fine)]
+            part_mask = (self.core[fine] >= code) & own[
+                tuple(slice(0, p.stop - p.start) for p in fine)
+            ]
             if part_mask.sum() >= smallest:
                 found.append((fine, part_mask))
         return found
@@ -296,6 +296,19 @@ class _Tracer:
 
     def _probability(self, points: Float64s) -> Float64s:
         return probability_of(self.field.at(points))
+
+
+def _halved_mask(core: UInt8s, code: int) -> Bools:
+    """Where a block of 2^3 voxels holds one of at least `code`; a pair of sections at a time."""
+    n_z, n_y, n_x = (-(-n // 2) for n in core.shape)
+    halved = np.empty((n_z, n_y, n_x), dtype=bool)
+    pair = np.zeros((2, 2 * n_y, 2 * n_x), dtype=bool)
+    for z in range(n_z):
+        sections = core[2 * z : 2 * z + 2] >= code
+        pair[1] = False
+        pair[: len(sections), : core.shape[1], : core.shape[2]] = sections
+        halved[z] = pair.reshape(2, n_y, 2, n_x, 2).any(axis=(0, 2, 4))
+    return halved
 
 
 def _ends(line: Float64s) -> tuple[tuple[Float64s, Float64s], tuple[Float64s, Float64s]]:
