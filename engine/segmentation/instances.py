@@ -36,7 +36,7 @@ class InstanceParams:
 
     threshold: float = 0.5
     depth_prominence_nm: float = 14.0
-    neck_share: float = 0.4
+    neck_share: float = 0.3
 
 
 @dataclass(frozen=True)
