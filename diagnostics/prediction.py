@@ -17,7 +17,8 @@ from engine.data.arrays import Float64s
 from engine.errors import BadInputError
 
 # A field a tenth larger or thicker than any of the cohort's changes counts by a tenth, less than
-# donors differ; a cohort recorded all alike has a spread of nanometres, and no case would fit.
+# donors differ; a cohort recorded all alike has a spread of nanometres, and no case would fit. The
+# range is that of single tomograms: a case may have fewer of them than the cohort's donors.
 COMPARABLE = 1.1
 # A case further from both groups than 99 of 100 of their own donors would be is not theirs.
 MIN_TYPICALITY = 0.01
@@ -186,14 +187,14 @@ def _not_comparable(case: CaseFeatures, reference: Reference, panel: Panel) -> l
         compared = compare_single_case(measured.value, cohort)
         if compared is None or compared.p_value >= MIN_TYPICALITY:
             continue
-        lowest, highest = known.min() / COMPARABLE, known.max() * COMPARABLE
-        if lowest <= measured.value <= highest:
+        smallest, largest = reference.extremes[name]
+        if smallest / COMPARABLE <= measured.value <= largest * COMPARABLE:
             continue
         reasons.append(
             f"the recording differs from the cohort's: {feature.label.lower()} is "
             f"{display_number(feature, measured.value)} {feature.display_unit}, in the cohort "
-            f"{display_number(feature, float(known.min()))} to "
-            f"{display_number(feature, float(known.max()))} {feature.display_unit}".rstrip()
+            f"{display_number(feature, smallest)} to {display_number(feature, largest)} "
+            f"{feature.display_unit}".rstrip()
         )
     return reasons
 

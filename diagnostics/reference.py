@@ -1,8 +1,9 @@
 """The cohort a case is set against: donors, where they come from, the model locked on them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Reference:
         One row a donor.
     n_tomograms
         Of each donor, in the order of `means`.
+    extremes
+        Smallest and largest value of a feature in any one tomogram, where any is assessable.
     description
         One paragraph: who the donors are, how they were imaged or simulated.
     assumptions
@@ -52,6 +55,7 @@ class Reference:
     name: str
     means: DonorMeans
     n_tomograms: tuple[int, ...]
+    extremes: Mapping[str, tuple[float, float]]
     description: str
     assumptions: tuple[str, ...]
     simulated: bool
@@ -86,6 +90,16 @@ class Reference:
         )
 
 
+def _extremes(table: FeatureTable) -> Mapping[str, tuple[float, float]]:
+    known = {
+        name: column[np.isfinite(column)]
+        for name, column in zip(table.features, table.values.T, strict=True)
+    }
+    return MappingProxyType(
+        {name: (float(v.min()), float(v.max())) for name, v in known.items() if len(v)}
+    )
+
+
 def reference_from_table(
     name: str,
     table: FeatureTable,
@@ -101,6 +115,7 @@ def reference_from_table(
         name=name,
         means=means,
         n_tomograms=tuple(donors.count(donor) for donor in means.donors),
+        extremes=_extremes(table),
         description=description,
         assumptions=tuple(assumptions),
         simulated=simulated,

@@ -14,10 +14,13 @@ from engine.io.mrc_header import MrcHeader, read_header
 from engine.io.mrc_scan import VolumeSummary, slabs, summary_for
 from engine.io.wedge import estimate_tilt_range
 
-# Fitted to runs of `tomodx analyze` on two cores: libraries and networks, then bytes and seconds
-# a voxel of the input.
-BASE_GB, BYTES_A_VOXEL = 1.0, 10.0
-BASE_S, SECONDS_A_MEGAVOXEL = 6.0, 1.6
+# Fitted to runs of `tomodx analyze` on two cores, for the input and for the grid of the fine
+# network: libraries and a tile, bytes a voxel; seconds, seconds a million voxels. A volume deeper
+# than one tile is cut along every axis, and most of what is computed are halos.
+FINE_ANGST = 24.0
+BASE_GB, BYTES_A_VOXEL, BYTES_A_FINE_VOXEL = 1.5, 5.2, 5.0
+BASE_S, SECONDS_A_MEGAVOXEL, SECONDS_A_FINE_MEGAVOXEL = 5.0, 0.08, 0.4
+DEEP_ANGST, DEEP_FACTOR = 3500.0, 3.2
 THIN_ANGST = 300.0
 
 
@@ -91,16 +94,29 @@ def inspect_tomogram(
             tilt_range = voxels.tilt_range
             findings.append(_tilt_remark(tilt_range))
     findings += _remarks(header, sampling_angst)
-    megavoxels = math.prod(header.shape) / 1e6
+    memory_gb, time_s = _cost(header.shape, sampling_angst)
     return Preflight(
         shape=header.shape,
         voxel_size_angst=sampling_angst,
         contrast=found_contrast,
         tilt_range=tilt_range,
-        memory_gb=round(BASE_GB + BYTES_A_VOXEL * megavoxels / 1e3, 1),
-        time_s=round(BASE_S + SECONDS_A_MEGAVOXEL * megavoxels),
+        memory_gb=memory_gb,
+        time_s=time_s,
         findings=tuple(sorted(findings, key=lambda f: ("error", "warning", "info").index(f.level))),
     )
+
+
+def _cost(shape: tuple[int, int, int], sampling_angst: float | None) -> tuple[float, float]:
+    """Memory in GB and seconds; without a voxel size as if it were the fine network's."""
+    scale = (sampling_angst or FINE_ANGST) / FINE_ANGST
+    megavoxels = math.prod(shape) / 1e6
+    fine_megavoxels = megavoxels * scale**3
+    depth_angst = shape[0] * scale * FINE_ANGST
+    factor = DEEP_FACTOR if depth_angst > DEEP_ANGST else 1.0
+    memory = BASE_GB + (BYTES_A_VOXEL * megavoxels + BYTES_A_FINE_VOXEL * fine_megavoxels) / 1e3
+    time_s = BASE_S + SECONDS_A_MEGAVOXEL * megavoxels
+    time_s += SECONDS_A_FINE_MEGAVOXEL * factor * fine_megavoxels
+    return round(memory, 1), round(time_s)
 
 
 def _as_finding(error: BadInputError | MissingFileError) -> QualityFlag:
