@@ -78,7 +78,11 @@ def test_bench_inference_gives_rows_with_goal_and_baseline(capsys, monkeypatch):
     keys = {"metric", "value", "low", "high", "unit", "goal", "better", "baseline"}
     assert all(set(row) == keys for row in answer["rows"])
     ratios = [row for row in answer["rows"] if "speed_up_over_torch_eager" in row["metric"]]
-    assert [row["goal"] for row in ratios] == [1.8] * 4
+    assert [row["goal"] for row in ratios] == [1.8] * 6
+    both = [row for row in ratios if row["metric"].startswith("both")]
+    for whole, parts in zip(both, (ratios[1:3], ratios[4:6]), strict=True):
+        assert min(part["low"] for part in parts) <= whole["value"]
+        assert whole["value"] <= max(part["high"] for part in parts)
 
 
 def test_bench_rows_of_perfect_and_of_constant_answers():
