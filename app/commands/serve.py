@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -112,10 +112,10 @@ def run_server(host: str, port: int, allowed_hosts: frozenset[str]) -> None:
     # The server ends tidily on SIGTERM and then raises it again: by then it must not kill us, or
     # the worker would outlive the server.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    # Interrupted at one moment the server raises, at another it just returns.
+    with suppress(KeyboardInterrupt):
         build_app(allowed_hosts).run(config=streamlit_options(host, port))
-    except KeyboardInterrupt:
-        sys.stderr.write("tomodx: stopped\n")
+    sys.stderr.write("tomodx: stopped\n")
 
 
 @contextmanager

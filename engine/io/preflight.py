@@ -108,11 +108,10 @@ def inspect_tomogram(
 
 def _cost(shape: tuple[int, int, int], sampling_angst: float | None) -> tuple[float, float]:
     """Memory in GB and seconds; without a voxel size as if it were the fine network's."""
-    scale = (sampling_angst or FINE_ANGST) / FINE_ANGST
+    sampling_angst = sampling_angst or FINE_ANGST
     megavoxels = math.prod(shape) / 1e6
-    fine_megavoxels = megavoxels * scale**3
-    depth_angst = shape[0] * scale * FINE_ANGST
-    factor = DEEP_FACTOR if depth_angst > DEEP_ANGST else 1.0
+    fine_megavoxels = megavoxels * (sampling_angst / FINE_ANGST) ** 3
+    factor = DEEP_FACTOR if shape[0] * sampling_angst > DEEP_ANGST else 1.0
     memory = BASE_GB + (BYTES_A_VOXEL * megavoxels + BYTES_A_FINE_VOXEL * fine_megavoxels) / 1e3
     time_s = BASE_S + SECONDS_A_MEGAVOXEL * megavoxels
     time_s += SECONDS_A_FINE_MEGAVOXEL * factor * fine_megavoxels

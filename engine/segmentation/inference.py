@@ -48,12 +48,12 @@ class OpenVinoRuntime:
         self._core = openvino.Core()
         self._model = self._core.read_model(model_path)
         self._shape: tuple[int, ...] = ()
-        self._compiled: openvino.CompiledModel | None = None
+        self._request: openvino.InferRequest | None = None
 
     def run(self, tile: Float32s) -> Float32s:
         """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
         shape = (1, 1, *tile.shape)
-        if self._compiled is None or shape != self._shape:
+        if self._request is None or shape != self._shape:
             self._model.reshape(list(shape))
             # bf16 would be chosen silently where the CPU has it: labels must not depend on that.
             options = {
@@ -61,17 +61,17 @@ class OpenVinoRuntime:
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": str(available_cores()),
             }
-            self._compiled = None
-            self._compiled = self._core.compile_model(self._model, "CPU", options)
-            self._shape = shape
-            self._request = self._compiled.create_infer_request()
+            # The old one's memory goes first.
+            self._request = None
+            compiled = self._core.compile_model(self._model, "CPU", options)
+            self._shape, self._request = shape, compiled.create_infer_request()
         self._request.infer([tile[None, None]])
         return np.asarray(self._request.get_output_tensor(0).data[0])
 
     def release_memory(self) -> None:
         """Give back the activations of both sides of the compiled network."""
-        if self._compiled is not None:
-            self._compiled.release_memory()
+        if self._request is not None:
+            self._request.get_compiled_model().release_memory()
 
 
 class OnnxRuntime:

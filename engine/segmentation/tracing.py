@@ -43,8 +43,8 @@ class TracingParams:
     shortest_nm
         Shorter lines are dropped: noise, not filaments.
     least_evidence_nm
-        Of the logits above `tracking.least_logit`, summed along a line: the fainter it is, the
-        longer it must be.
+        In logit nm: logits above `tracking.least_logit`, summed along a line. The fainter it is,
+        the longer it must be.
     core_diameter_nm
         Of the cylinder that the network was taught; a mask shortens by half of it at each end
         when thinned, which the extension gives back.
@@ -223,7 +223,7 @@ class _Tracer:
         )
 
     def evidence_nm(self, line: _Line) -> float:
-        """Logits above the least that is followed, summed along a line."""
+        """Logits above the least that is followed, summed along a line (logit nm)."""
         tracking = self.params.tracking
         logits = np.clip(self.field.at(line.points), *tracking.clip)
         return line.length_nm * float((logits - tracking.least_logit).mean())

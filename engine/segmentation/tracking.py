@@ -1,7 +1,8 @@
 """Lines followed through faint evidence: each step looks ahead along many directions.
 
 In a noisy tomogram a network sees a microtubule in patches. Single voxels between them say
-nothing, but the mean of sixty nanometres in the right direction does.
+nothing, but the mean of sixty nanometres in the right direction does. The method is our own; why
+and on what it was chosen: `docs/decisions/following-faint-lines.md`.
 """
 
 from dataclasses import dataclass
@@ -76,7 +77,18 @@ class LogitField:
 def followed(
     field: LogitField, start: Float64s, direction: Float64s, params: TrackingParams
 ) -> Float64s:
-    """Points (n, 3) in nm beyond `start`, as far as evidence or the volume goes; may be none."""
+    """Follow a line from its end.
+
+    Parameters
+    ----------
+    start, direction
+        (z, y, x) in nm; the direction outward, of any length but zero.
+
+    Returns
+    -------
+    (n, 3) in nm
+        Points 6 nm apart beyond `start`, as far as evidence or the volume goes; n may be 0.
+    """
     reach = np.arange(AHEAD_STEP_NM, params.ahead_nm + AHEAD_STEP_NM, AHEAD_STEP_NM)
     cone = _cone(params.widest_first_turn_deg)
     narrow = _cone(params.widest_turn_deg)
