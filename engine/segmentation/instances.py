@@ -1,6 +1,7 @@
 """Organelle instances from class probabilities and the predicted depth inside mitochondria."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +61,12 @@ def find_bodies(
     Parameters
     ----------
     probabilities
-        Of each instance class, (z, y, x), in [0, 1].
+        Of the instance classes to be found, (z, y, x), in [0, 1].
     depth_nm
         Predicted depth below the surface of a voxel's own mitochondrion.
     """
     bodies: list[Body] = []
-    for name in INSTANCE_CLASSES:
+    for name in [each for each in INSTANCE_CLASSES if each in probabilities]:
         mask = probabilities[name] > params.threshold
         mask = ndimage.binary_fill_holes(ndimage.binary_opening(mask))
         depth = depth_nm if name == "mitochondrion" else _own_depth(mask, voxel_size_nm)
@@ -139,7 +140,7 @@ def _bodies(
 
 
 def paint_bodies(
-    bodies: list[Body],
+    bodies: Sequence[Body],
     shape: tuple[int, int, int],
     voxel_size_nm: float,
     coarse_nm: float,
