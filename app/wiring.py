@@ -6,7 +6,7 @@ from engine.data.provenance import FileDigest
 from engine.segmentation.inference import Networks, load_network
 from models.registry import model_folder
 
-COARSE_MODEL, FINE_MODEL = "coarse-3", "fine-3"
+COARSE_MODEL, FINE_MODEL = "coarse-3", "fine-4"
 
 
 @lru_cache(maxsize=2)
