@@ -69,17 +69,27 @@ def find_bodies(
     for name in [each for each in INSTANCE_CLASSES if each in probabilities]:
         mask = probabilities[name] > params.threshold
         mask = ndimage.binary_fill_holes(ndimage.binary_opening(mask))
-        depth = depth_nm if name == "mitochondrion" else _own_depth(mask, voxel_size_nm)
+        depth = depth_nm if name == "mitochondrion" else own_depth(mask, voxel_size_nm)
         ids = separate(mask, depth, params)
         smallest_um3 = SMALLEST_OTHER_UM3.get(name, SMALLEST_MITOCHONDRION_UM3)
         bodies += _bodies(ids, probabilities[name], name, smallest_um3, voxel_size_nm)
     return bodies
 
 
-def _own_depth(mask: Bools, voxel_size_nm: float) -> Float32s:
+def own_depth(mask: Bools, voxel_size_nm: float) -> Float32s:
+    """Depth (z, y, x) below the surface; the mask goes on beyond the faces of the volume.
+
+    Box by box: the background voxel nearest to a voxel touches that voxel's own component, and the
+    transform needs over 40 bytes a voxel.
+    """
     padded = np.pad(mask, 1, mode="edge")
-    depth = ndimage.distance_transform_edt(padded)[1:-1, 1:-1, 1:-1] * voxel_size_nm
-    return np.asarray(depth, dtype=np.float32)
+    depth = np.zeros(padded.shape, dtype=np.float32)
+    components, _ = ndimage.label(padded, structure=np.ones((3, 3, 3)))
+    for number, tight in enumerate(ndimage.find_objects(components), start=1):
+        box = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in tight)
+        own = components[box] == number
+        depth[box][own] = ndimage.distance_transform_edt(padded[box])[own] * voxel_size_nm
+    return depth[1:-1, 1:-1, 1:-1]
 
 
 def separate(mask: Bools, depth_nm: Float32s, params: InstanceParams) -> Ints:

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from engine.data.labels import INSTANCE_CLASSES
-from engine.segmentation.instances import InstanceParams, find_bodies, paint_bodies
+from engine.segmentation.instances import InstanceParams, find_bodies, own_depth, paint_bodies
 
 VOXEL_NM = 6.4
 SHAPE = (40, 80, 80)
@@ -76,3 +76,11 @@ def test_a_body_cut_by_the_face_touches_the_border():
     bodies = found(*spheres((20, 40, 2, 14)))
     _, (organelle,) = paint_bodies(bodies, (100, 200, 200), 2.56, VOXEL_NM)
     assert organelle.touches_border
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_depth_by_components_is_that_of_the_whole_mask(seed):
+    rng = np.random.default_rng(seed)
+    mask = ndimage.gaussian_filter(rng.normal(size=(20, 40, 40)), 2.0) > 0.02
+    whole = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1, 1:-1]
+    np.testing.assert_allclose(own_depth(mask, 6.4), 6.4 * whole, rtol=1e-6)
