@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from engine import __version__
-from engine.data.arrays import Bools, Float32s, UInt8s, UInt16s
+from engine.data.arrays import Float32s, UInt8s, UInt16s
 from engine.data.filaments import Filament
 from engine.data.labels import CLASS_IDS, InstanceVolume, LabelVolume
 from engine.data.measurements import OrganelleMeasurements, TomogramAnalysis
@@ -58,12 +58,12 @@ class FineView:
     core_voxel_nm
         Of that grid.
     membrane
-        (z, y, x) on the tomogram's grid.
+        (z, y, ceil(x / 8)) on the tomogram's grid, eight voxels in a byte (`numpy.packbits`).
     """
 
     core: UInt8s
     core_voxel_nm: float
-    membrane: Bools
+    membrane: UInt8s
 
 
 def analyse_tomogram(
@@ -137,10 +137,11 @@ def fine_view(
     level = code_of(membrane_threshold)
     index = {name: n for n, name in enumerate(network.spec.outputs)}
     core = np.empty(image.shape, dtype=np.uint8)
-    membrane = np.empty(tomogram.voxels.shape, dtype=bool)
+    n_z, n_y, n_x = tomogram.voxels.shape
+    membrane = np.zeros((n_z, n_y, -(-n_x // 8)), dtype=np.uint8)
     # The fine voxel of every voxel of the tomogram.
     fine_ratio = voxel_nm / network.spec.voxel_size_nm
-    nearest = [nearest_index(membrane.shape[n], fine_ratio, core.shape[n]) for n in range(3)]
+    nearest = [nearest_index(tomogram.voxels.shape[n], fine_ratio, core.shape[n]) for n in range(3)]
 
     def keep(tile: Tile, outputs: Float32s) -> None:
         core[tile.core] = pack_logits(outputs[index["microtubule_core"]])
@@ -153,7 +154,13 @@ def fine_view(
             for voxels, part, where in zip(nearest, own, tile.core, strict=True)
         ]
         is_membrane = pack_logits(outputs[index["membrane"]]) >= level
-        membrane[tuple(own)] = is_membrane[np.ix_(*within)]
+        # A tile may begin and end within a byte.
+        in_z, in_y, in_x = own
+        octets = slice(in_x.start // 8, -(-in_x.stop // 8))
+        bits = np.unpackbits(membrane[in_z, in_y, octets], axis=2)
+        first = in_x.start - 8 * octets.start
+        bits[:, :, first : first + in_x.stop - in_x.start] = is_membrane[np.ix_(*within)]
+        membrane[in_z, in_y, octets] = np.packbits(bits, axis=2)
 
     run_tiled(network, image, keep, centre=centre, scale=scale, on_progress=on_progress)
     return FineView(core, network.spec.voxel_size_nm, membrane)
@@ -197,10 +204,7 @@ def _labels(
     voxel_nm: float,
     core_threshold: float,
 ) -> UInt8s:
-    """Class of every voxel, section by section: void, organelles, membranes, microtubules.
-
-    Written over `fine.membrane`: the tomogram may be large.
-    """
+    """Class of every voxel, section by section: void, organelles, membranes, microtubules."""
     table = np.zeros(len(organelles) + 1, dtype=np.uint8)
     for one in organelles:
         table[one.instance_id] = CLASS_IDS[one.organelle_class]
@@ -216,12 +220,13 @@ def _labels(
         for n, size in zip(ids.shape, fine.core.shape, strict=True)
     ]
     core_level = code_of(core_threshold)
-    labels = fine.membrane.view(np.uint8)
+    labels = np.empty(ids.shape, dtype=np.uint8)
     for z in range(len(ids)):
         section = background[coarse.winner[at_coarse[0][z]]][np.ix_(at_coarse[1], at_coarse[2])]
         in_cell = section == 0
         section = np.where(ids[z] > 0, table[ids[z]], section)
-        section[fine.membrane[z]] = CLASS_IDS["membrane"]
+        is_membrane = np.unpackbits(fine.membrane[z], axis=1, count=ids.shape[2])
+        section[is_membrane.astype(bool)] = CLASS_IDS["membrane"]
         core = fine.core[at_fine[0][z]][np.ix_(at_fine[1], at_fine[2])]
         section[(core >= core_level) & in_cell] = CLASS_IDS["microtubule"]
         labels[z] = section
