@@ -18,7 +18,7 @@ from engine.io.wedge import estimate_tilt_range
 # network: libraries and a tile, bytes a voxel; seconds, seconds a million voxels. A volume deeper
 # than one tile is cut along every axis, and most of what is computed are halos.
 FINE_ANGST = 24.0
-BASE_GB, BYTES_A_VOXEL, BYTES_A_FINE_VOXEL = 1.5, 5.2, 5.0
+BASE_GB, BYTES_A_VOXEL, BYTES_A_FINE_VOXEL = 1.5, 5.2, 1.8
 BASE_S, SECONDS_A_MEGAVOXEL, SECONDS_A_FINE_MEGAVOXEL = 5.0, 0.08, 0.4
 DEEP_ANGST, DEEP_FACTOR = 3500.0, 3.2
 THIN_ANGST = 300.0

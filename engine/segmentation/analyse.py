@@ -74,8 +74,9 @@ def analyse_tomogram(
 ) -> TomogramAnalysis:
     """Segment, separate instances, trace filaments, measure.
 
-    Peak memory beyond the tomogram is a byte per voxel of the fine grid, 3 bytes per voxel of the
-    tomogram's own grid, and one tile; before that, 30 to 60 bytes per voxel of the coarse grid.
+    Peak memory beyond the tomogram is a byte per voxel of the fine grid, an eighth per voxel of
+    the tomogram's own, and one tile. Before and after it is less: 30 to 45 bytes per voxel of the
+    coarse grid and a tile; 3 bytes per voxel of the tomogram's own grid.
     """
     params = params or AnalysisParams()
     report = on_progress or (lambda fraction: None)
