@@ -5,22 +5,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from engine import __version__
-from engine.data.arrays import Float32s, UInt8s, UInt16s
+from engine.data.arrays import UInt8s, UInt16s
 from engine.data.filaments import Filament
 from engine.data.labels import CLASS_IDS, InstanceVolume, LabelVolume
 from engine.data.measurements import OrganelleMeasurements, TomogramAnalysis
 from engine.data.organelles import Organelle
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.tomogram import Tomogram
-from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
-from engine.segmentation.coarse import CoarseFindings, OnProgress, coarse_findings
-from engine.segmentation.inference import Network, Networks, run_tiled
+from engine.segmentation.coarse import CoarseFindings, coarse_findings
+from engine.segmentation.fine import FineView, fine_view
+from engine.segmentation.inference import Networks, OnProgress
 from engine.segmentation.instances import InstanceParams, paint_bodies
-from engine.segmentation.logits import code_of, pack_logits
+from engine.segmentation.logits import code_of
 from engine.segmentation.measurements import measure
 from engine.segmentation.quality import quality_flags
-from engine.segmentation.resampling import ResampledVolume, nearest_index
-from engine.segmentation.tiling import Tile
+from engine.segmentation.resampling import nearest_index
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
 # Microtubules lie in the cytoplasm; organelles may be drawn a little too large.
@@ -46,26 +45,6 @@ class AnalysisParams:
     tracing_band: tuple[float, float] = (-0.6, 0.6)
 
 
-@dataclass(frozen=True)
-class FineView:
-    """What is kept of the fine network's outputs.
-
-    Attributes
-    ----------
-    core
-        uint8 (z, y, x) on the network's grid: codes of the logits (`logits.py`) of microtubule
-        cores, for tracing.
-    core_voxel_nm
-        Of that grid.
-    membrane
-        (z, y, ceil(x / 8)) on the tomogram's grid, eight voxels in a byte (`numpy.packbits`).
-    """
-
-    core: UInt8s
-    core_voxel_nm: float
-    membrane: UInt8s
-
-
 def analyse_tomogram(
     tomogram: Tomogram,
     networks: Networks,
@@ -74,9 +53,9 @@ def analyse_tomogram(
 ) -> TomogramAnalysis:
     """Segment, separate instances, trace filaments, measure.
 
-    Peak memory beyond the tomogram is a byte per voxel of the fine grid, an eighth per voxel of
-    the tomogram's own, and one tile. Before and after it is less: 30 to 45 bytes per voxel of the
-    coarse grid and a tile; 3 bytes per voxel of the tomogram's own grid.
+    Memory beyond the tomogram and one tile: 30 to 45 bytes per voxel of the coarse grid; then, in
+    place of them, one byte per voxel of the fine grid; at last also 3 bytes per voxel of the
+    tomogram, in place of the tile.
     """
     params = params or AnalysisParams()
     report = on_progress or (lambda fraction: None)
@@ -126,45 +105,6 @@ def _provenance(tomogram: Tomogram, networks: Networks, params: AnalysisParams) 
         models=(networks.coarse.spec.digest, networks.fine.spec.digest),
         simulated=tomogram.provenance.simulated,
     )
-
-
-def fine_view(
-    tomogram: Tomogram, network: Network, membrane_threshold: float, on_progress: OnProgress
-) -> FineView:
-    """Run the fine network over the whole tomogram."""
-    voxel_nm = tomogram.voxel_size_angst / 10.0
-    image = ResampledVolume(tomogram.voxels, network.spec.voxel_size_nm / voxel_nm)
-    centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
-    level = code_of(membrane_threshold)
-    index = {name: n for n, name in enumerate(network.spec.outputs)}
-    core = np.empty(image.shape, dtype=np.uint8)
-    n_z, n_y, n_x = tomogram.voxels.shape
-    membrane = np.zeros((n_z, n_y, -(-n_x // 8)), dtype=np.uint8)
-    # The fine voxel of every voxel of the tomogram.
-    fine_ratio = voxel_nm / network.spec.voxel_size_nm
-    nearest = [nearest_index(tomogram.voxels.shape[n], fine_ratio, core.shape[n]) for n in range(3)]
-
-    def keep(tile: Tile, outputs: Float32s) -> None:
-        core[tile.core] = pack_logits(outputs[index["microtubule_core"]])
-        own = [
-            slice(*np.searchsorted(voxels, (part.start, part.stop)))
-            for voxels, part in zip(nearest, tile.core, strict=True)
-        ]
-        within = [
-            voxels[part] - where.start
-            for voxels, part, where in zip(nearest, own, tile.core, strict=True)
-        ]
-        is_membrane = pack_logits(outputs[index["membrane"]]) >= level
-        # A tile may begin and end within a byte.
-        in_z, in_y, in_x = own
-        octets = slice(in_x.start // 8, -(-in_x.stop // 8))
-        bits = np.unpackbits(membrane[in_z, in_y, octets], axis=2)
-        first = in_x.start - 8 * octets.start
-        bits[:, :, first : first + in_x.stop - in_x.start] = is_membrane[np.ix_(*within)]
-        membrane[in_z, in_y, octets] = np.packbits(bits, axis=2)
-
-    run_tiled(network, image, keep, centre=centre, scale=scale, on_progress=on_progress)
-    return FineView(core, network.spec.voxel_size_nm, membrane)
 
 
 def _filaments(
@@ -226,8 +166,7 @@ def _labels(
         section = background[coarse.winner[at_coarse[0][z]]][np.ix_(at_coarse[1], at_coarse[2])]
         in_cell = section == 0
         section = np.where(ids[z] > 0, table[ids[z]], section)
-        is_membrane = np.unpackbits(fine.membrane[z], axis=1, count=ids.shape[2])
-        section[is_membrane.astype(bool)] = CLASS_IDS["membrane"]
+        section[fine.membrane.section(z)] = CLASS_IDS["membrane"]
         core = fine.core[at_fine[0][z]][np.ix_(at_fine[1], at_fine[2])]
         section[(core >= core_level) & in_cell] = CLASS_IDS["microtubule"]
         labels[z] = section

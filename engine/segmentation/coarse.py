@@ -1,6 +1,5 @@
 """What the coarse network says of a tomogram, condensed: at 6 nm it still is a volume of floats."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +9,11 @@ from engine.data.arrays import Bools, Float32s, UInt8s
 from engine.data.labels import INSTANCE_CLASSES
 from engine.data.tomogram import Tomogram
 from engine.physics.normalise import robust_centre_and_scale
-from engine.segmentation.inference import Network, run_tiled
+from engine.segmentation.inference import Network, OnProgress, run_tiled
 from engine.segmentation.instances import Body, InstanceParams, find_bodies
 from engine.segmentation.resampling import resample
 from engine.segmentation.tiling import Tile
 
-OnProgress = Callable[[float], None]
 # Of the coarse network's regression output: 1.0 is this depth.
 DEPTH_FULL_SCALE_NM = 150.0
 
@@ -122,6 +120,7 @@ def coarse_view(tomogram: Tomogram, network: Network, on_progress: OnProgress) -
     depth_nm = np.empty(image.shape, dtype=np.float32)
 
     def keep(tile: Tile, outputs: Float32s) -> None:
+        """Softmax over the classes, and the depth in nanometre."""
         logits = outputs[: len(names)]
         powers = np.exp(logits - logits.max(axis=0))
         probabilities[(slice(None), *tile.core)] = powers / powers.sum(axis=0)

@@ -1,0 +1,74 @@
+"""What the fine network says of a tomogram, kept small: its grid may be larger than the input."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.data.arrays import Float32s, UInt8s
+from engine.data.tomogram import Tomogram
+from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
+from engine.segmentation.bit_volume import BitVolume
+from engine.segmentation.inference import Network, OnProgress, run_tiled
+from engine.segmentation.logits import code_of, pack_logits
+from engine.segmentation.resampling import ResampledVolume, nearest_index
+from engine.segmentation.tiling import Tile
+
+
+@dataclass(frozen=True)
+class FineView:
+    """What is kept of the fine network's outputs.
+
+    Attributes
+    ----------
+    core
+        uint8 (z, y, x) on the network's grid: codes of the logits (`logits.py`) of microtubule
+        cores, for tracing.
+    core_voxel_nm
+        Of that grid.
+    membrane
+        On the tomogram's grid.
+    """
+
+    core: UInt8s
+    core_voxel_nm: float
+    membrane: BitVolume
+
+
+def fine_view(
+    tomogram: Tomogram, network: Network, membrane_threshold: float, on_progress: OnProgress
+) -> FineView:
+    """Run the fine network over the whole tomogram.
+
+    Parameters
+    ----------
+    membrane_threshold
+        Probability from which a voxel is membrane.
+    """
+    voxel_nm = tomogram.voxel_size_angst / 10.0
+    image = ResampledVolume(tomogram.voxels, network.spec.voxel_size_nm / voxel_nm)
+    centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
+    level = code_of(membrane_threshold)
+    index = {name: n for n, name in enumerate(network.spec.outputs)}
+    n_z, n_y, n_x = tomogram.voxels.shape
+    core = np.empty(image.shape, dtype=np.uint8)
+    membrane = BitVolume((n_z, n_y, n_x))
+    # The fine voxel of every voxel of the tomogram.
+    ratio = voxel_nm / network.spec.voxel_size_nm
+    nearest = [nearest_index(n, ratio, core.shape[axis]) for axis, n in enumerate((n_z, n_y, n_x))]
+
+    def keep(tile: Tile, outputs: Float32s) -> None:
+        """Core as it is; membranes where voxels of the tomogram lie nearest to this tile's."""
+        core[tile.core] = pack_logits(outputs[index["microtubule_core"]])
+        z, y, x = (
+            slice(*np.searchsorted(voxels, (part.start, part.stop)))
+            for voxels, part in zip(nearest, tile.core, strict=True)
+        )
+        within = [
+            voxels[own] - part.start
+            for voxels, own, part in zip(nearest, (z, y, x), tile.core, strict=True)
+        ]
+        is_membrane = pack_logits(outputs[index["membrane"]]) >= level
+        membrane.write((z, y, x), is_membrane[np.ix_(*within)])
+
+    run_tiled(network, image, keep, centre=centre, scale=scale, on_progress=on_progress)
+    return FineView(core, network.spec.voxel_size_nm, membrane)
