@@ -1,0 +1,1 @@
+"""Template matching: where a known structure lies, how it is turned, how sure that is."""

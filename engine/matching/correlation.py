@@ -1,0 +1,278 @@
+"""Correlations of a tomogram with a template basis, tile by tile."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from engine.data.arrays import Float32s, Ints
+from engine.matching.basis import TemplateBasis
+from engine.matching.matched_volume import MatchedVolume
+from engine.matching.transforms import forward, inverse_inner, spectrum_of_small
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A box of output voxels: first and one past the last voxel, (z, y, x)."""
+
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels (z, y, x)."""
+        z, y, x = (b - a for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """For indexing the volume."""
+        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Tiles that cover a region, all transformed at one shape."""
+
+    tiles: tuple[Tile, ...]
+    fft_shape: tuple[int, int, int]
+    halo_vox: int
+
+
+def plan_tiles(
+    region: Tile, halo_vox: int, largest_vox: int
+) -> TilePlan:
+    """Cut a region into equal tiles of at most `largest_vox` transformed voxels each."""
+    sides = region.shape
+    parts = [1, 1, 1]
+
+    def fft_shape() -> tuple[int, int, int]:
+        z, y, x = (
+            int(next_fast_len(math.ceil(n / p) + 2 * halo_vox, real=True))
+            for n, p in zip(sides, parts, strict=True)
+        )
+        return z, y, x
+
+    while math.prod(fft_shape()) > largest_vox:
+        steps = [math.ceil(n / p) for n, p in zip(sides, parts, strict=True)]
+        axis = int(np.argmax(steps))
+        if steps[axis] <= 2 * halo_vox:
+            break
+        parts[axis] += 1
+    steps = [math.ceil(n / p) for n, p in zip(sides, parts, strict=True)]
+    starts = [
+        range(low, high, step)
+        for low, high, step in zip(region.start, region.stop, steps, strict=True)
+    ]
+    tiles = tuple(
+        Tile((z, y, x), tuple(min(a + s, b) for a, s, b in zip((z, y, x), steps, region.stop, strict=True)))  # type: ignore[arg-type]
+        for z in starts[0]
+        for y in starts[1]
+        for x in starts[2]
+    )
+    return TilePlan(tiles, fft_shape(), halo_vox)
+
+
+@dataclass(frozen=True)
+class BasisSpectra:
+    """Transforms of the basis at the tiles' shape: real for even degrees, imaginary for odd.
+
+    Attributes
+    ----------
+    parts
+        float32 (K, *rfft shape): the real or the imaginary part.
+    is_odd
+        (K,).
+    masks
+        Per template, index into `mask_spectra`.
+    mask_spectra
+        float32 (n_masks, *rfft shape) with the masks' sums in `mask_sums`.
+    """
+
+    parts: Tensor
+    is_odd: tuple[bool, ...]
+    masks: tuple[int, ...]
+    mask_spectra: Tensor
+    mask_sums: tuple[float, ...]
+
+
+def basis_spectra(
+    basis: TemplateBasis, fft_shape: tuple[int, int, int], device: torch.device
+) -> BasisSpectra:
+    """Transform the basis once for all tiles (of all tomograms of this tile shape)."""
+    rfft_shape = (fft_shape[0], fft_shape[1], fft_shape[2] // 2 + 1)
+    parts = torch.empty((basis.size, *rfft_shape), dtype=torch.float32, device=device)
+    is_odd = tuple(bool(degree % 2) for degree in basis.degrees)
+    for index, volume in enumerate(basis.volumes):
+        spectrum = spectrum_of_small(torch.tensor(volume, device=device), fft_shape)
+        parts[index] = spectrum.imag if is_odd[index] else spectrum.real
+    distinct, masks = _distinct_masks(basis)
+    spectra = [
+        spectrum_of_small(torch.tensor(mask, device=device), fft_shape).real for mask in distinct
+    ]
+    return BasisSpectra(
+        parts=parts,
+        is_odd=is_odd,
+        masks=masks,
+        mask_spectra=torch.stack(spectra),
+        mask_sums=tuple(float(mask.sum(dtype=np.float64)) for mask in distinct),
+    )
+
+
+def _distinct_masks(basis: TemplateBasis) -> tuple[list[Float32s], tuple[int, ...]]:
+    distinct: list[Float32s] = []
+    index = []
+    for template in basis.templates:
+        for number, known in enumerate(distinct):
+            if np.array_equal(known, template.mask):
+                index.append(number)
+                break
+        else:
+            index.append(len(distinct))
+            distinct.append(template.mask)
+    return distinct, tuple(index)
+
+
+@dataclass(frozen=True)
+class TileMaps:
+    """Correlations of one tile.
+
+    Attributes
+    ----------
+    tile
+        Where.
+    maps
+        float32 (K, voxels of the tile).
+    inverse_norms
+        float32 (n_masks, voxels): 1 / sqrt(sum m * local variance), 0 where it is empty.
+    """
+
+    tile: Tile
+    maps: Tensor
+    inverse_norms: Tensor
+
+
+def tile_maps(
+    volume: MatchedVolume, spectra: BasisSpectra, plan: TilePlan, device: torch.device
+) -> Iterator[TileMaps]:
+    """Correlate tile after tile; the maps' memory is used again for the next tile."""
+    largest = max(math.prod(tile.shape) for tile in plan.tiles)
+    store = torch.empty((len(spectra.is_odd), largest), dtype=torch.float32, device=device)
+    for tile in plan.tiles:
+        yield correlate_tile(volume, spectra, plan, tile, store)
+
+
+def correlate_tile(
+    volume: MatchedVolume, spectra: BasisSpectra, plan: TilePlan, tile: Tile, store: Tensor
+) -> TileMaps:
+    """All correlations of one tile, written into `store` (K, >= voxels)."""
+    device = store.device
+    n_voxels = math.prod(tile.shape)
+    spectrum = forward(_patch(volume.template_side, plan, tile, device))
+    turned_spectrum = torch.complex(spectrum.imag, -spectrum.real)
+    maps = store[:, :n_voxels]
+    for index, is_odd in enumerate(spectra.is_odd):
+        source = turned_spectrum if is_odd else spectrum
+        product = source * spectra.parts[index]
+        maps[index].view(tile.shape)[:] = inverse_inner(
+            product, plan.fft_shape, plan.halo_vox, tile.shape
+        )
+    return TileMaps(tile, maps, _inverse_norms(volume, spectra, plan, tile, device))
+
+
+def _patch(volume: Tensor, plan: TilePlan, tile: Tile, device: torch.device) -> Tensor:
+    """The tile with its halo, zero (the mean) outside the volume, at the transform's shape."""
+    patch = torch.zeros(plan.fft_shape, dtype=torch.float32, device=device)
+    source, target = [], []
+    for axis in range(3):
+        first = tile.start[axis] - plan.halo_vox
+        low = max(0, first)
+        high = min(volume.shape[axis], tile.stop[axis] + plan.halo_vox)
+        source.append(slice(low, high))
+        target.append(slice(low - first, high - first))
+    patch[tuple(target)] = volume[tuple(source)].to(device)
+    return patch
+
+
+def _inverse_norms(
+    volume: MatchedVolume,
+    spectra: BasisSpectra,
+    plan: TilePlan,
+    tile: Tile,
+    device: torch.device,
+) -> Tensor:
+    patch = _patch(volume.local_side, plan, tile, device)
+    floor = volume.empty_variance
+    first, second = forward(patch), forward(patch**2)
+    rows = []
+    for weights, total in zip(spectra.mask_spectra, spectra.mask_sums, strict=True):
+        mean, square = (
+            inverse_inner(moment * weights, plan.fft_shape, plan.halo_vox, tile.shape) / total
+            for moment in (first, second)
+        )
+        variance = square - mean**2
+        norm = torch.rsqrt((total * variance).clamp_min(1e-20))
+        rows.append(torch.where(variance > floor, norm, torch.zeros_like(norm)).reshape(-1))
+    return torch.stack(rows)
+
+
+@dataclass(frozen=True)
+class PointMaps:
+    """Correlations at chosen voxels: maps (K, n) and inverse norms (n_masks, n)."""
+
+    maps: Tensor
+    inverse_norms: Tensor
+
+
+def point_maps(volume: MatchedVolume, basis: TemplateBasis, positions_vox: Ints) -> PointMaps:
+    """As `correlate_tile`, for single voxels by direct sums.
+
+    Parameters
+    ----------
+    positions_vox
+        int (n, 3), (z, y, x).
+    """
+    box = basis.volumes.shape[1]
+    support = np.flatnonzero(
+        np.any(basis.volumes.reshape(basis.size, -1) != 0, axis=0)
+        | np.any([t.mask.ravel() > 0 for t in basis.templates], axis=0)
+    )
+    kernels = torch.from_numpy(basis.volumes.reshape(basis.size, -1)[:, support])
+    distinct, _ = _distinct_masks(basis)
+    masks = torch.from_numpy(np.stack([m.ravel()[support] for m in distinct]))
+    sums = masks.sum(dim=1, keepdim=True)
+    offsets = np.stack(np.unravel_index(support, (box, box, box)), axis=1) - box // 2
+    maps, norms = [], []
+    chunk = max(1, 2_000_000 // max(1, len(support)))
+    for start in range(0, len(positions_vox), chunk):
+        places = positions_vox[start : start + chunk]
+        values = gather(volume.template_side, places, offsets)
+        maps.append(kernels @ values.T)
+        if volume.local_side is not volume.template_side:
+            values = gather(volume.local_side, places, offsets)
+        mean = masks @ values.T / sums
+        variance = masks @ (values**2).T / sums - mean**2
+        norm = torch.rsqrt((sums * variance).clamp_min(1e-20))
+        norms.append(torch.where(variance > volume.empty_variance, norm, torch.zeros_like(norm)))
+    if not maps:
+        return PointMaps(torch.empty((basis.size, 0)), torch.empty((len(distinct), 0)))
+    return PointMaps(torch.cat(maps, dim=1), torch.cat(norms, dim=1))
+
+
+def gather(volume: Tensor, positions_vox: Ints, offsets_zyx: Ints) -> Tensor:
+    """Values (n, m) at positions plus offsets; 0 outside the volume."""
+    z, y, x = (
+        positions_vox[:, axis, None] + offsets_zyx[None, :, axis] for axis in range(3)
+    )
+    n_z, n_y, n_x = volume.shape
+    inside = (z >= 0) & (z < n_z) & (y >= 0) & (y < n_y) & (x >= 0) & (x < n_x)
+    flat = np.where(inside, (z * n_y + y) * n_x + x, 0)
+    values = volume.reshape(-1)[torch.from_numpy(flat)]
+    if not inside.all():
+        values = values * torch.from_numpy(inside)
+    return values

@@ -1,0 +1,174 @@
+"""A tomogram filtered once for matching, and where it is searched."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from engine.data.arrays import Bools, Float32s
+from engine.errors import BadInputError
+from engine.matching.filters import MatchFilter, RadialSpectrum, grid_frequencies
+from engine.matching.transforms import forward, inverse_inner
+
+RADIAL_BINS = 64
+# Of the volume's mean square.
+EMPTY_SHARE = 1e-3
+Weights = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class MatchedVolume:
+    """What correlations are taken with.
+
+    Attributes
+    ----------
+    template_side
+        float32 (z, y, x): the tomogram times tomogram and template weights; correlations with
+        unfiltered templates are taken here.
+    local_side
+        float32 (z, y, x): the tomogram times its own weights; local mean and variance are taken
+        here. The same array where the weights are binary.
+    filter
+        The weights.
+    search
+        bool (z, y, x), or None for the whole volume but a margin.
+    """
+
+    template_side: Tensor
+    local_side: Tensor
+    filter: MatchFilter
+    search: Bools | None
+
+    @cached_property
+    def empty_variance(self) -> float:
+        """Local variance below which a place counts as empty and scores 0."""
+        return EMPTY_SHARE * float((self.local_side**2).mean(dtype=torch.float64)) + 1e-12
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels (z, y, x)."""
+        z, y, x = self.template_side.shape
+        return z, y, x
+
+
+def matched_volume(
+    voxels: Float32s, match_filter: MatchFilter, *, search: Bools | None = None
+) -> MatchedVolume:
+    """Filter a tomogram for matching.
+
+    Parameters
+    ----------
+    voxels
+        (z, y, x), protein bright.
+    search
+        Where to look; None for everywhere.
+
+    Raises
+    ------
+    BadInputError
+        The mask has another shape or is empty, or the volume is constant.
+    """
+    if search is not None:
+        if search.shape != voxels.shape:
+            raise BadInputError(
+                f"expected a mask of the tomogram's shape {voxels.shape}, found {search.shape}"
+            )
+        if not search.any():
+            raise BadInputError("the mask is empty: nowhere to search")
+    volume = torch.from_numpy(np.array(voxels, dtype=np.float32))
+    volume -= volume.mean(dtype=torch.float64).float()
+    deviation = float(volume.std())
+    if not deviation > 0:
+        raise BadInputError("the tomogram is constant: nothing can be found in it")
+    volume /= deviation
+    padded = _fast_shape(voxels.shape)
+    spectrum = forward(volume, padded)
+    del volume
+    if match_filter.is_binary:
+        _multiply(spectrum, match_filter.tomogram_weights, padded)
+        local = _back(spectrum, padded, voxels.shape)
+        return MatchedVolume(local, local, match_filter, search)
+    templated = spectrum.clone()
+    _multiply(spectrum, match_filter.tomogram_weights, padded)
+    local = _back(spectrum, padded, voxels.shape)
+    del spectrum
+    _multiply(templated, match_filter.tomogram_weights, padded)
+    _multiply(templated, match_filter.template_weights, padded)
+    return MatchedVolume(
+        _back(templated, padded, voxels.shape), local, match_filter, search
+    )
+
+
+def noise_like(
+    volume: MatchedVolume, shape: tuple[int, int, int], *, rng: np.random.Generator
+) -> MatchedVolume:
+    """Gaussian noise with the tomogram's power spectrum: what the search meets in no structure.
+
+    Parameters
+    ----------
+    shape
+        Of the noise volume.
+    """
+    plain = volume.filter
+    radial = radial_spectrum(volume.local_side, plain)
+    padded = _fast_shape(shape)
+    white = torch.from_numpy(rng.standard_normal(padded, dtype=np.float32))
+    spectrum = forward(white)
+    del white
+    z, y, x = grid_frequencies(padded, torch.device("cpu"))
+    for index in range(padded[0]):
+        freq = torch.sqrt(z[index] ** 2 + y[0] ** 2 + x[0] ** 2)
+        spectrum[index] *= radial.at(freq) * (plain.tomogram_weights(z[index], y[0], x[0]) > 0)
+    if plain.is_binary:
+        local = _back(spectrum, padded, shape)
+        return MatchedVolume(local, local, plain, None)
+    local = _back(spectrum, padded, shape)
+    _multiply(spectrum, plain.template_weights, padded)
+    return MatchedVolume(_back(spectrum, padded, shape), local, plain, None)
+
+
+def radial_spectrum(volume: Tensor, match_filter: MatchFilter) -> RadialSpectrum:
+    """Amplitude by frequency where the filter lets something through, from a central part.
+
+    At most 192^3 voxels are looked at; the Hann window keeps the faces from leaking.
+    """
+    starts = [max(0, (n - 192) // 2) for n in volume.shape]
+    part = volume[tuple(slice(s, s + 192) for s in starts)].clone()
+    for axis, n in enumerate(part.shape):
+        shape = [1, 1, 1]
+        shape[axis] = n
+        part *= torch.hann_window(n + 2)[1:-1].reshape(shape)
+    sides = (part.shape[0], part.shape[1], part.shape[2])
+    power = torch.fft.rfftn(part).abs() ** 2
+    z, y, x = grid_frequencies(sides, torch.device("cpu"))
+    freq = torch.sqrt(z**2 + y**2 + x**2)
+    weights = match_filter.tomogram_weights(z, y, x)
+    passed = (weights > 0) & (freq > 0)
+    bins = (freq * (2 * RADIAL_BINS)).long().clamp_max(RADIAL_BINS - 1)
+    sums = torch.bincount(bins[passed], weights=power[passed].double(), minlength=RADIAL_BINS)
+    counts = torch.bincount(bins[passed], minlength=RADIAL_BINS)
+    known = (counts > 0).numpy()
+    middle = (np.arange(RADIAL_BINS) + 0.5) / (2 * RADIAL_BINS)
+    amplitude = np.sqrt(sums.numpy()[known] / counts.numpy()[known])
+    return RadialSpectrum(middle[known], amplitude / max(1e-30, float(amplitude.mean())))
+
+
+def _fast_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    z, y, x = (int(next_fast_len(n, real=True)) for n in shape)
+    return z, y, x
+
+
+def _multiply(spectrum: Tensor, weights: Weights, padded: tuple[int, int, int]) -> None:
+    """Multiply in place, section by section: the weights never exist as a whole."""
+    z, y, x = grid_frequencies(padded, torch.device("cpu"))
+    for index in range(padded[0]):
+        spectrum[index] *= weights(z[index : index + 1], y, x)[0]
+
+
+def _back(spectrum: Tensor, padded: tuple[int, int, int], shape: tuple[int, ...]) -> Tensor:
+    z, y, x = shape
+    return inverse_inner(spectrum, padded, 0, (z, y, x)).contiguous()
