@@ -1,5 +1,6 @@
 """A tomogram filtered once for matching, and where it is searched."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from engine.matching.filters import MatchFilter, RadialSpectrum, grid_frequencie
 from engine.matching.transforms import forward, inverse_inner
 
 RADIAL_BINS = 64
+SHELL_COEFFICIENTS = 300
 # Of the volume's mean square.
 EMPTY_SHARE = 1e-3
 Weights = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -151,10 +153,22 @@ def radial_spectrum(volume: Tensor, match_filter: MatchFilter) -> RadialSpectrum
     bins = (freq * (2 * RADIAL_BINS)).long().clamp_max(RADIAL_BINS - 1)
     sums = torch.bincount(bins[passed], weights=power[passed].double(), minlength=RADIAL_BINS)
     counts = torch.bincount(bins[passed], minlength=RADIAL_BINS)
-    known = (counts > 0).numpy()
-    middle = (np.arange(RADIAL_BINS) + 0.5) / (2 * RADIAL_BINS)
-    amplitude = np.sqrt(sums.numpy()[known] / counts.numpy()[known])
-    return RadialSpectrum(middle[known], amplitude / max(1e-30, float(amplitude.mean())))
+    freq_sums = torch.bincount(bins[passed], weights=freq[passed].double(), minlength=RADIAL_BINS)
+    middles, amplitudes = [], []
+    power_sum = freq_sum = count = 0.0
+    # The lowest shells hold a handful of coefficients: too few for an amplitude of their own.
+    for own_power, own_freq, own_count in zip(sums, freq_sums, counts, strict=True):
+        power_sum += float(own_power)
+        freq_sum += float(own_freq)
+        count += float(own_count)
+        if count >= SHELL_COEFFICIENTS:
+            middles.append(freq_sum / count)
+            amplitudes.append(math.sqrt(power_sum / count))
+            power_sum = freq_sum = count = 0.0
+    if len(middles) < 2:
+        return RadialSpectrum(np.array([0.0, 1.0]), np.ones(2))
+    amplitude = np.array(amplitudes)
+    return RadialSpectrum(np.array(middles), amplitude / max(1e-30, float(amplitude.mean())))
 
 
 def _fast_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -166,7 +166,7 @@ def search_table(
     gram = filtered_gram(basis, volume.filter)
     points = point_maps(volume, basis, positions_vox)
     by_template, limits, sigma = [], [], []
-    mask_of = _mask_numbers(basis)
+    mask_of = mask_numbers(basis)
     for number, masked in enumerate(basis.templates):
         symmetry = masked.template.symmetry
         tables: list[StageTable] = []
@@ -195,7 +195,8 @@ def search_table(
     return SearchTable(basis, gram, tuple(by_template), tuple(limits), tuple(sigma))
 
 
-def _mask_numbers(basis: TemplateBasis) -> list[int]:
+def mask_numbers(basis: TemplateBasis) -> list[int]:
+    """Number of each template's mask among the distinct ones, in the order of the maps."""
     seen: list[Float32s] = []
     numbers = []
     for template in basis.templates:

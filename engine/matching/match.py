@@ -1,0 +1,499 @@
+"""Template matching from a tomogram and templates to picks with significance."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from engine.data.arrays import Bools, Float32s, Float64s, Ints
+from engine.data.particles import ParticleSet
+from engine.data.template import Template
+from engine.data.tomogram import Tomogram
+from engine.errors import BadInputError, VoxelSizeMismatchError
+from engine.matching.basis import TemplateBasis, masked_template, template_basis
+from engine.matching.competition import Candidates, rivals_at, shape_agreement
+from engine.matching.correlation import Tile, TilePlan, basis_spectra, plan_tiles, tile_maps
+from engine.matching.filters import MatchFilter
+from engine.matching.matched_volume import MatchedVolume, matched_volume, noise_like
+from engine.matching.params import MatchParams
+from engine.matching.peaks import local_maxima, without_overlap
+from engine.matching.probability import Readouts, probabilities
+from engine.matching.refinement import Refiner
+from engine.matching.rotation_grid import rotations_for
+from engine.matching.search import (
+    N_SAMPLES,
+    SearchTable,
+    Stage,
+    mask_numbers,
+    scan_tile,
+    search_table,
+    stages_for,
+)
+from engine.matching.significance import (
+    FalsePositives,
+    NullTable,
+    benjamini_hochberg,
+    block_maxima,
+    gaussian_threshold,
+    monte_carlo_p_value,
+    null_table,
+)
+
+VOXEL_SIZE_TOLERANCE = 1e-3
+# Peaks of a score volume are looked for above this many sigma: far below any threshold.
+LOWEST_SIGMA = 2.0
+# Share of the time of each part, for the progress.
+SCAN_SHARE, CONTROL_SHARE = 0.7, 0.1
+
+
+class ScoreStore(Protocol):
+    """Where the scores of finished tiles are kept, so that a scan can go on after a stop."""
+
+    def scores(self) -> Float32s:
+        """Array (n_templates, z, y, x), writable, zero where nothing is known yet."""
+        ...
+
+    def is_done(self, tile: int) -> bool:
+        """Whether a tile's scores are in."""
+        ...
+
+    def done(self, tile: int) -> None:
+        """Note that a tile's scores are in."""
+        ...
+
+
+class InMemory:
+    """Scores in memory, for volumes that fit."""
+
+    def __init__(self, n_templates: int, shape: tuple[int, int, int]) -> None:
+        self._scores = np.zeros((n_templates, *shape), dtype=np.float32)
+        self._done: set[int] = set()
+
+    def scores(self) -> Float32s:
+        """Array (n_templates, z, y, x)."""
+        return self._scores
+
+    def is_done(self, tile: int) -> bool:
+        """Whether a tile's scores are in."""
+        return tile in self._done
+
+    def done(self, tile: int) -> None:
+        """Note that a tile's scores are in."""
+        self._done.add(tile)
+
+
+@dataclass(frozen=True)
+class TemplateSummary:
+    """What the search of one template rests on.
+
+    Attributes
+    ----------
+    sigma
+        Root mean square of its score over rotations and voxels.
+    threshold
+        Score at the expected number of false positives, from the control search.
+    gaussian_threshold
+        The same by Rickgauer's formula.
+    expected_noise_picks
+        At `threshold`.
+    kept_correlation
+        Of the basis.
+    n_rotations
+        Of the finest grid.
+    n_candidates, n_picks
+        Peaks above the threshold; those left after other templates took theirs.
+    false_positives
+        The curve behind the threshold.
+    """
+
+    template_id: str
+    sigma: float
+    threshold: float
+    gaussian_threshold: float
+    expected_noise_picks: float
+    kept_correlation: float
+    n_rotations: int
+    n_candidates: int
+    n_picks: int
+    false_positives: FalsePositives
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """Picks of all templates, best first, and the score volumes.
+
+    Attributes
+    ----------
+    particles
+        Figures: `score`, `scan_score`, `sigmas`, `p_value`, `q_value`, `probability`, `margin`
+        (sigmas above the best other template, NaN without one), `peak_shape`.
+    scores
+        float32 (n_templates, z, y, x).
+    summaries
+        One a template.
+    basis_size
+        Volumes correlated with.
+    n_searched_vox
+        Voxels searched.
+    """
+
+    particles: ParticleSet
+    scores: Float32s
+    summaries: tuple[TemplateSummary, ...]
+    basis_size: int
+    n_searched_vox: int
+
+
+@dataclass(frozen=True)
+class _Setup:
+    volume: MatchedVolume
+    basis: TemplateBasis
+    table: SearchTable
+    plan: TilePlan
+    region: Tile
+    stages: tuple[Stage, ...]
+    n_searched_vox: int
+
+
+def match_templates(
+    tomogram: Tomogram,
+    templates: tuple[Template, ...],
+    match_filter: MatchFilter,
+    params: MatchParams,
+    *,
+    search: Bools | None = None,
+    device: torch.device | None = None,
+    store: ScoreStore | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> MatchResult:
+    """Find copies of templates.
+
+    Parameters
+    ----------
+    templates
+        Sampled as the tomogram; boxes may differ.
+    search
+        bool, the tomogram's shape: where to look and what the statistics rest on.
+    store
+        Keeps tiles that are done; in memory by default.
+
+    Raises
+    ------
+    VoxelSizeMismatchError
+        A template's sampling differs by more than 0.1 %.
+    BadInputError
+        A template larger than the tomogram, an empty mask, a constant tomogram.
+    """
+    device = device or torch.device("cpu")
+    report = on_progress or (lambda fraction: None)
+    _require_fit(tomogram, templates)
+    volume = matched_volume(tomogram.voxels, match_filter, search=search)
+    rng = np.random.default_rng(params.seed)
+    setup = _set_up(volume, templates, params, rng, device)
+    store = store or InMemory(len(templates), volume.shape)
+    _scan(setup, store, device, lambda f: report(SCAN_SHARE * f))
+    curves = _control(setup, params, rng, device)
+    report(SCAN_SHARE + CONTROL_SHARE)
+    result = _judge(setup, templates, store.scores(), curves, params, rng, lambda f: report(
+        SCAN_SHARE + CONTROL_SHARE + (1.0 - SCAN_SHARE - CONTROL_SHARE) * f), tomogram)
+    report(1.0)
+    return result
+
+
+def _require_fit(tomogram: Tomogram, templates: tuple[Template, ...]) -> None:
+    for template in templates:
+        ratio = template.voxel_size_angst / tomogram.voxel_size_angst
+        if abs(ratio - 1.0) > VOXEL_SIZE_TOLERANCE:
+            raise VoxelSizeMismatchError(
+                f"{template.template_id}: template is sampled at "
+                f"{template.voxel_size_angst:.3f} Å/voxel, the tomogram at "
+                f"{tomogram.voxel_size_angst:.3f}; resample it with `tomodx template make "
+                f"--voxel-size-angst {tomogram.voxel_size_angst:g}`",
+                template=template.template_id,
+            )
+        diameter = 2 * math.ceil(template.radius_angst / template.voxel_size_angst) + 1
+        if min(tomogram.voxels.shape) < min(diameter, template.box_vox):
+            raise BadInputError(
+                f"{template.template_id}: expected a template smaller than the tomogram, found a "
+                f"box of {template.box_vox} voxels and a tomogram of "
+                f"{'x'.join(str(n) for n in tomogram.voxels.shape)}; crop the template or give a "
+                "larger tomogram",
+                template=template.template_id,
+            )
+
+
+def padded_to(template: Template, box_vox: int) -> Template:
+    """The template in a larger box, the same centre voxel rule, background 0 beyond."""
+    from dataclasses import replace
+
+    before = box_vox // 2 - template.box_vox // 2
+    width = (before, box_vox - template.box_vox - before)
+    if width == (0, 0):
+        return template
+    return replace(
+        template,
+        voxels=np.pad(template.voxels, width),
+        mask=np.pad(template.mask, width),
+    )
+
+
+def _set_up(
+    volume: MatchedVolume,
+    templates: tuple[Template, ...],
+    params: MatchParams,
+    rng: np.random.Generator,
+    device: torch.device,
+) -> _Setup:
+    box = max(t.box_vox for t in templates)
+    masked = tuple(masked_template(padded_to(t, box)) for t in templates)
+    basis = template_basis(masked, keep=params.keep, largest=params.largest_basis)
+    radius = min(t.support_radius_vox for t in masked)
+    region = _region(volume.shape, params.edge_share * radius)
+    stages = stages_for(rotations_for(params.angular_step_deg))
+    positions = _sample(volume, region, rng)
+    table = search_table(volume, basis, stages, positions, device, params.keep)
+    largest = int(params.tile_bytes / (4.4 * basis.size))
+    plan = plan_tiles(region, basis.support_vox, largest)
+    if volume.search is None:
+        n_searched = math.prod(region.shape)
+    else:
+        n_searched = int(volume.search[region.slices].sum())
+    return _Setup(volume, basis, table, plan, region, stages, n_searched)
+
+
+def _region(shape: tuple[int, int, int], margin: float) -> Tile:
+    cut = [min(math.floor(margin), (n - 1) // 2) for n in shape]
+    z, y, x = shape
+    return Tile((cut[0], cut[1], cut[2]), (z - cut[0], y - cut[1], x - cut[2]))
+
+
+def _sample(volume: MatchedVolume, region: Tile, rng: np.random.Generator) -> Ints:
+    """Random voxels of the searched region."""
+    if volume.search is None:
+        columns = [
+            rng.integers(low, high, size=N_SAMPLES)
+            for low, high in zip(region.start, region.stop, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+    inside = np.flatnonzero(volume.search[region.slices].ravel())
+    if not len(inside):
+        raise BadInputError(
+            "the mask lies wholly at the faces of the tomogram, where nothing is searched; give "
+            "one with a region inside"
+        )
+    chosen = inside[rng.integers(0, len(inside), size=N_SAMPLES)]
+    return np.stack(np.unravel_index(chosen, region.shape), axis=1) + np.array(region.start)
+
+
+def _scan(
+    setup: _Setup, store: ScoreStore, device: torch.device, report: Callable[[float], None]
+) -> None:
+    waiting = [i for i in range(len(setup.plan.tiles)) if not store.is_done(i)]
+    if not waiting:
+        return
+    spectra = basis_spectra(setup.basis, setup.plan.fft_shape, device)
+    plan = TilePlan(
+        tuple(setup.plan.tiles[i] for i in waiting), setup.plan.fft_shape, setup.plan.halo_vox
+    )
+    scores = store.scores()
+    maps = tile_maps(setup.volume, spectra, plan, device)
+    for count, (index, tile) in enumerate(zip(waiting, maps, strict=True)):
+        scores[(slice(None), *tile.tile.slices)] = scan_tile(
+            setup.volume, setup.table, spectra, tile
+        )
+        store.done(index)
+        report((len(setup.plan.tiles) - len(waiting) + count + 1) / len(setup.plan.tiles))
+
+
+def _control(
+    setup: _Setup, params: MatchParams, rng: np.random.Generator, device: torch.device
+) -> tuple[FalsePositives, ...]:
+    """Search noise of the tomogram's own spectrum with the same templates."""
+    halo = setup.basis.support_vox
+    side = max(round(params.control_vox ** (1.0 / 3.0)), 4 * halo)
+    noise = noise_like(setup.volume, (side, side, side), rng=rng)
+    radius = min(t.support_radius_vox for t in setup.basis.templates)
+    region = _region(noise.shape, params.edge_share * radius)
+    positions = _sample(noise, region, rng)
+    table = search_table(noise, setup.basis, setup.stages, positions, device, params.keep)
+    plan = plan_tiles(region, halo, int(params.tile_bytes / (4.4 * setup.basis.size)))
+    control = _Setup(
+        noise, setup.basis, table, plan, region, setup.stages, math.prod(region.shape)
+    )
+    store = InMemory(len(setup.basis.templates), noise.shape)
+    _scan(control, store, device, lambda fraction: None)
+    curves = []
+    for number, masked in enumerate(setup.basis.templates):
+        radius_vox = masked.template.radius_angst / masked.template.voxel_size_angst
+        _, heights = _peaks(store.scores()[number], table.sigma[number], radius_vox)
+        curves.append(
+            FalsePositives(
+                heights, table.sigma[number], setup.n_searched_vox / control.n_searched_vox
+            )
+        )
+    return tuple(curves)
+
+
+def _peaks(scores: Float32s, sigma: float, radius_vox: float) -> tuple[Ints, Float64s]:
+    positions, heights = local_maxima(scores, LOWEST_SIGMA * sigma)
+    kept = without_overlap(positions, radius_vox)
+    return positions[kept], heights[kept]
+
+
+def _judge(
+    setup: _Setup,
+    templates: tuple[Template, ...],
+    scores: Float32s,
+    curves: tuple[FalsePositives, ...],
+    params: MatchParams,
+    rng: np.random.Generator,
+    report: Callable[[float], None],
+    tomogram: Tomogram,
+) -> MatchResult:
+    refiners = [Refiner(setup.volume, masked) for masked in setup.basis.templates]
+    found: list[Candidates] = []
+    for number, template in enumerate(templates):
+        radius_vox = template.radius_angst / template.voxel_size_angst
+        positions, heights = _peaks(scores[number], curves[number].sigma, radius_vox)
+        above = heights >= curves[number].threshold(params.n_false_positives)
+        positions, heights = positions[above], heights[above]
+        positions = positions[: params.largest_candidates]
+        heights = heights[: params.largest_candidates]
+        refined = refiners[number].refine(positions)
+        found.append(Candidates(number, positions, heights, refined))
+        report(0.6 * (number + 1) / len(templates))
+    sigmas = [curve.sigma for curve in curves]
+    margins = rivals_at(found, refiners, sigmas)
+    p_values, q_values = _p_values(setup, found, params, rng)
+    parts = []
+    for candidates, margin, p, q in zip(found, margins, p_values, q_values, strict=True):
+        number = candidates.template
+        shape = shape_agreement(refiners[number], candidates)
+        expected = np.array([curves[number].expected(h) for h in candidates.scan_scores])
+        readouts = Readouts(expected, p, margin, shape)
+        parts.append(_particles(candidates, templates[number], tomogram, sigmas[number], {
+            "p_value": p,
+            "q_value": q,
+            "probability": probabilities(readouts),
+            "margin": margin,
+            "peak_shape": shape,
+        }))
+    particles = _winners(parts, templates, tomogram.voxel_size_angst)
+    report(1.0)
+    n_rotations = rotations_for(params.angular_step_deg)
+    summaries = tuple(
+        TemplateSummary(
+            template_id=template.template_id,
+            sigma=sigmas[number],
+            threshold=curves[number].threshold(params.n_false_positives),
+            gaussian_threshold=gaussian_threshold(
+                sigmas[number], setup.n_searched_vox, n_rotations, params.n_false_positives
+            ),
+            expected_noise_picks=params.n_false_positives,
+            kept_correlation=setup.basis.kept_correlation[number],
+            n_rotations=n_rotations,
+            n_candidates=len(found[number].scan_scores),
+            n_picks=sum(name == template.template_id for name in particles.class_names),
+            false_positives=curves[number],
+        )
+        for number, template in enumerate(templates)
+    )
+    return MatchResult(particles, scores, summaries, setup.basis.size, setup.n_searched_vox)
+
+
+def _p_values(
+    setup: _Setup, found: list[Candidates], params: MatchParams, rng: np.random.Generator
+) -> tuple[list[Float64s], list[Float64s]]:
+    """One p-value a pick, from the block it lies in, and q-values over all blocks."""
+    p_values, q_values = [], []
+    numbers = mask_numbers(setup.basis)
+    for candidates in found:
+        number = candidates.template
+        nulls = null_table(
+            setup.table, number, numbers[number],
+            n_nulls=params.n_nulls, n_rotations=params.null_rotations, rng=rng,
+        )  # fmt: skip
+        radius = setup.basis.templates[number].support_radius_vox
+        side = max(4, round(params.block_share * radius))
+        p = _block_p_values(setup, candidates.positions_vox, nulls, side)
+        n_blocks = max(1, round(setup.n_searched_vox / side**3))
+        p_values.append(p)
+        q_values.append(benjamini_hochberg(p, n_blocks))
+    return p_values, q_values
+
+
+def _block_p_values(
+    setup: _Setup, positions_vox: Ints, nulls: NullTable, side_vox: int
+) -> Float64s:
+    p = np.empty(len(positions_vox))
+    origin = np.array(setup.region.start)
+    blocks = (positions_vox - origin) // side_vox
+    for block in np.unique(blocks, axis=0):
+        inside = np.flatnonzero((blocks == block).all(axis=1))
+        maxima = block_maxima(
+            setup.volume, setup.basis, nulls, origin + block * side_vox, side_vox
+        )
+        for index in inside:
+            distance = np.abs(maxima.points_vox - positions_vox[index]).max(axis=1)
+            near = distance <= max(2, side_vox // 4)
+            p[index] = monte_carlo_p_value(float(maxima.own[near].max()), maxima.nulls)
+    return p
+
+
+def _particles(
+    candidates: Candidates,
+    template: Template,
+    tomogram: Tomogram,
+    sigma: float,
+    figures: Mapping[str, Float64s],
+) -> ParticleSet:
+    n = len(candidates.scan_scores)
+    return ParticleSet(
+        positions_angst=candidates.refined.positions_vox * tomogram.voxel_size_angst,
+        rotations=candidates.refined.rotations,
+        tomogram_ids=(tomogram.tomogram_id,) * n,
+        class_names=(template.template_id,) * n,
+        figures={
+            "score": candidates.refined.scores,
+            "scan_score": candidates.scan_scores,
+            "sigmas": candidates.refined.scores / sigma,
+            **figures,
+        },
+    )
+
+
+def _winners(
+    parts: list[ParticleSet], templates: tuple[Template, ...], voxel_size_angst: float
+) -> ParticleSet:
+    """All picks, best first, none inside a better one of whichever template."""
+    names = [name for part in parts for name in part.class_names]
+    if not names:
+        return parts[0]
+    everything = ParticleSet(
+        positions_angst=np.concatenate([part.positions_angst for part in parts]),
+        rotations=Rotation.concatenate([part.rotations for part in parts if len(part)]),
+        tomogram_ids=tuple(name for part in parts for name in part.tomogram_ids),
+        class_names=tuple(names),
+        figures={
+            key: np.concatenate([part.figures[key] for part in parts]) for key in parts[0].figures
+        },
+    )
+    order = np.argsort(-everything.figures["sigmas"], kind="stable")
+    everything = everything.take(order)
+    radii = {t.template_id: t.radius_angst for t in templates}
+    kept: list[int] = []
+    for index, position in enumerate(everything.positions_angst):
+        own = radii[everything.class_names[index]]
+        if kept:
+            others = everything.positions_angst[kept]
+            reach = np.array([max(own, radii[everything.class_names[k]]) for k in kept])
+            distance = np.linalg.norm(others - position, axis=1)
+            if (distance < reach - 0.5 * voxel_size_angst).any():
+                continue
+        kept.append(index)
+    winners = everything.take(np.array(kept))
+    return winners.take(np.argsort(-winners.figures["probability"], kind="stable"))

@@ -1,0 +1,49 @@
+"""Parameters of a match, with the reason of each default."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MatchParams:
+    """How a tomogram is searched and how results are judged.
+
+    Attributes
+    ----------
+    angular_step_deg
+        Of the finest grid; 16.3 degrees are 1,992 rotations. Candidates are refined beyond it.
+    n_false_positives
+        Picks of pure noise to be expected among the results.
+    keep
+        Norm of a rotated template in the basis: 0.992 so that also the worst rotation of a
+        sharply masked one keeps 0.99.
+    largest_basis
+        Volumes at most.
+    tile_bytes
+        Memory for the maps and spectra of a tile.
+    edge_share
+        Centres nearer to a face than this share of the radius are not searched: less than
+        about a quarter of a particle is then missing.
+    n_nulls, null_rotations
+        Scrambled templates for p-values and the rotations each is tried in.
+    block_share
+        Side of a block in which a p-value is taken, in radii.
+    control_vox
+        Voxels of the control search in noise.
+    largest_candidates
+        Candidates a template at most.
+    seed
+        Of the sampled voxels, the control noise and the scrambled templates.
+    """
+
+    angular_step_deg: float = 16.3
+    n_false_positives: float = 1.0
+    keep: float = 0.992
+    largest_basis: int = 400
+    tile_bytes: float = 5e8
+    edge_share: float = 0.5
+    n_nulls: int = 99
+    null_rotations: int = 500
+    block_share: float = 1.4
+    control_vox: int = 1_000_000
+    largest_candidates: int = 5000
+    seed: int = 0
