@@ -13,10 +13,12 @@ from app.commands import (
     cohort,
     demo,
     doctor,
+    match,
     models,
     report,
     serve,
     simulate,
+    template,
     worker,
 )
 from app.context import Device, Settings
@@ -31,7 +33,20 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMAND_FILES = (demo, doctor, analyze, cohort, report, simulate, models, serve, worker, bench)
+COMMAND_FILES = (
+    demo,
+    doctor,
+    analyze,
+    match,
+    cohort,
+    template,
+    report,
+    simulate,
+    models,
+    serve,
+    worker,
+    bench,
+)
 for _file in COMMAND_FILES:
     _file.register(cli)
 

@@ -46,6 +46,14 @@ class MaskedTemplate:
     support_radius_vox: float
     soft_ratio: float
 
+    @property
+    def white_sigma(self) -> float:
+        """Deviation of the score in white noise, but for a factor that all templates share.
+
+        Scores over it are comparable between templates with masks of different size.
+        """
+        return 1.0 / (self.soft_ratio * float(np.sqrt(self.mask.sum(dtype=np.float64))))
+
 
 def masked_template(template: Template) -> MaskedTemplate:
     """Mean-free under the mask, times the mask, unit norm."""

@@ -57,11 +57,13 @@ class TemplateRotator:
     def rotated(self, rotation: Rotation) -> RotatedTemplate:
         """Template and mask carried by a rotation; the score's own scale divided out."""
         box = (self.box_vox,) * 3
-        density = rotate_volume(self._spline, rotation, self._offsets).reshape(box)
         mask = self._mask.astype(np.float64)
         if self._turns_mask:
             places = rotation.inv().apply(self._offsets)[:, ::-1].T + self.box_vox // 2
             mask = map_coordinates(mask, places, order=1).reshape(box).clip(0.0, 1.0)
+        inside = mask > 0
+        density = np.zeros(box)
+        density[inside] = rotate_volume(self._spline, rotation, self._offsets[inside.ravel()])
         free = density - (mask * density).sum() / mask.sum()
         weighted = mask * free
         soft = np.sqrt((mask * free**2).sum() / (weighted**2).sum())
@@ -92,7 +94,9 @@ class TemplateRotator:
 def is_spherical(mask: Float32s) -> bool:
     """Whether a mask depends on the distance from the box's centre alone."""
     axis = np.arange(mask.shape[0]) - mask.shape[0] // 2
-    squared = (axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2).ravel()
+    squared = (
+        axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
+    ).ravel()
     order = np.argsort(squared, kind="stable")
     values, radii = mask.ravel()[order], squared[order]
     same = radii[1:] == radii[:-1]
@@ -164,9 +168,7 @@ def exhaustive_scores(
     return best.numpy(), index.numpy()
 
 
-def _inverse_norm(
-    volume: MatchedVolume, first: Tensor, second: Tensor, mask: Float32s
-) -> Tensor:
+def _inverse_norm(volume: MatchedVolume, first: Tensor, second: Tensor, mask: Float32s) -> Tensor:
     shape = volume.shape
     kernel = forward(_laid_around_origin(mask, shape)).conj()
     total = float(mask.sum(dtype=np.float64))

@@ -96,7 +96,10 @@ class MatchFilter:
 
     def _band(self, freq: Tensor) -> Tensor:
         weights = torch.ones_like(freq)
-        for resolution_angst, is_low in ((self.low_pass_angst, True), (self.high_pass_angst, False)):
+        for resolution_angst, is_low in (
+            (self.low_pass_angst, True),
+            (self.high_pass_angst, False),
+        ):
             if resolution_angst is None:
                 continue
             half_per_vox = self.voxel_size_angst / resolution_angst

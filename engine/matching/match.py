@@ -23,6 +23,7 @@ from engine.matching.params import MatchParams
 from engine.matching.peaks import local_maxima, without_overlap
 from engine.matching.probability import Readouts, probabilities
 from engine.matching.refinement import Refiner
+from engine.matching.region import padded_to, search_region
 from engine.matching.rotation_grid import rotations_for
 from engine.matching.search import (
     N_SAMPLES,
@@ -111,6 +112,7 @@ class TemplateSummary:
     """
 
     template_id: str
+    radius_angst: float
     sigma: float
     threshold: float
     gaussian_threshold: float
@@ -198,8 +200,16 @@ def match_templates(
     _scan(setup, store, device, lambda f: report(SCAN_SHARE * f))
     curves = _control(setup, params, rng, device)
     report(SCAN_SHARE + CONTROL_SHARE)
-    result = _judge(setup, templates, store.scores(), curves, params, rng, lambda f: report(
-        SCAN_SHARE + CONTROL_SHARE + (1.0 - SCAN_SHARE - CONTROL_SHARE) * f), tomogram)
+    result = _judge(
+        setup,
+        templates,
+        store.scores(),
+        curves,
+        params,
+        rng,
+        lambda f: report(SCAN_SHARE + CONTROL_SHARE + (1.0 - SCAN_SHARE - CONTROL_SHARE) * f),
+        tomogram,
+    )
     report(1.0)
     return result
 
@@ -226,21 +236,6 @@ def _require_fit(tomogram: Tomogram, templates: tuple[Template, ...]) -> None:
             )
 
 
-def padded_to(template: Template, box_vox: int) -> Template:
-    """The template in a larger box, the same centre voxel rule, background 0 beyond."""
-    from dataclasses import replace
-
-    before = box_vox // 2 - template.box_vox // 2
-    width = (before, box_vox - template.box_vox - before)
-    if width == (0, 0):
-        return template
-    return replace(
-        template,
-        voxels=np.pad(template.voxels, width),
-        mask=np.pad(template.mask, width),
-    )
-
-
 def _set_up(
     volume: MatchedVolume,
     templates: tuple[Template, ...],
@@ -252,12 +247,11 @@ def _set_up(
     masked = tuple(masked_template(padded_to(t, box)) for t in templates)
     basis = template_basis(masked, keep=params.keep, largest=params.largest_basis)
     radius = min(t.support_radius_vox for t in masked)
-    region = _region(volume.shape, params.edge_share * radius)
-    stages = stages_for(rotations_for(params.angular_step_deg))
+    region = search_region(volume.shape, params.edge_share * radius)
+    stages = stages_for(rotations_for(params.angular_step_deg), params.keep)
     positions = _sample(volume, region, rng)
-    table = search_table(volume, basis, stages, positions, device, params.keep)
-    largest = int(params.tile_bytes / (4.4 * basis.size))
-    plan = plan_tiles(region, basis.support_vox, largest)
+    table = search_table(volume, basis, stages, positions, device)
+    plan = plan_tiles(region, basis.support_vox, _largest_tile(table, params))
     if volume.search is None:
         n_searched = math.prod(region.shape)
     else:
@@ -265,10 +259,9 @@ def _set_up(
     return _Setup(volume, basis, table, plan, region, stages, n_searched)
 
 
-def _region(shape: tuple[int, int, int], margin: float) -> Tile:
-    cut = [min(math.floor(margin), (n - 1) // 2) for n in shape]
-    z, y, x = shape
-    return Tile((cut[0], cut[1], cut[2]), (z - cut[0], y - cut[1], x - cut[2]))
+def _largest_tile(table: SearchTable, params: MatchParams) -> int:
+    """Voxels of a tile: spectra take 1 byte a voxel and volume, maps about 2."""
+    return int(params.tile_bytes / (3.0 * table.n_scanned))
 
 
 def _sample(volume: MatchedVolume, region: Tile, rng: np.random.Generator) -> Ints:
@@ -295,7 +288,7 @@ def _scan(
     waiting = [i for i in range(len(setup.plan.tiles)) if not store.is_done(i)]
     if not waiting:
         return
-    spectra = basis_spectra(setup.basis, setup.plan.fft_shape, device)
+    spectra = basis_spectra(setup.basis, setup.table.n_scanned, setup.plan.fft_shape, device)
     plan = TilePlan(
         tuple(setup.plan.tiles[i] for i in waiting), setup.plan.fft_shape, setup.plan.halo_vox
     )
@@ -317,13 +310,11 @@ def _control(
     side = max(round(params.control_vox ** (1.0 / 3.0)), 4 * halo)
     noise = noise_like(setup.volume, (side, side, side), rng=rng)
     radius = min(t.support_radius_vox for t in setup.basis.templates)
-    region = _region(noise.shape, params.edge_share * radius)
+    region = search_region(noise.shape, params.edge_share * radius)
     positions = _sample(noise, region, rng)
-    table = search_table(noise, setup.basis, setup.stages, positions, device, params.keep)
-    plan = plan_tiles(region, halo, int(params.tile_bytes / (4.4 * setup.basis.size)))
-    control = _Setup(
-        noise, setup.basis, table, plan, region, setup.stages, math.prod(region.shape)
-    )
+    table = search_table(noise, setup.basis, setup.stages, positions, device)
+    plan = plan_tiles(region, halo, _largest_tile(table, params))
+    control = _Setup(noise, setup.basis, table, plan, region, setup.stages, math.prod(region.shape))
     store = InMemory(len(setup.basis.templates), noise.shape)
     _scan(control, store, device, lambda fraction: None)
     curves = []
@@ -367,27 +358,36 @@ def _judge(
         found.append(Candidates(number, positions, heights, refined))
         report(0.6 * (number + 1) / len(templates))
     sigmas = [curve.sigma for curve in curves]
-    margins = rivals_at(found, refiners, sigmas)
-    p_values, q_values = _p_values(setup, found, params, rng)
+    margins = rivals_at(found, refiners, _comparable_sigmas(setup, sigmas))
+    p_values, q_values = _p_values(setup, found, curves, params, rng)
     parts = []
     for candidates, margin, p, q in zip(found, margins, p_values, q_values, strict=True):
         number = candidates.template
         shape = shape_agreement(refiners[number], candidates)
         expected = np.array([curves[number].expected(h) for h in candidates.scan_scores])
         readouts = Readouts(expected, p, margin, shape)
-        parts.append(_particles(candidates, templates[number], tomogram, sigmas[number], {
-            "p_value": p,
-            "q_value": q,
-            "probability": probabilities(readouts),
-            "margin": margin,
-            "peak_shape": shape,
-        }))
+        parts.append(
+            _particles(
+                candidates,
+                templates[number],
+                tomogram,
+                _comparable_sigmas(setup, sigmas)[number],
+                {
+                    "p_value": p,
+                    "q_value": q,
+                    "probability": probabilities(readouts),
+                    "margin": margin,
+                    "peak_shape": shape,
+                },
+            )
+        )
     particles = _winners(parts, templates, tomogram.voxel_size_angst)
     report(1.0)
     n_rotations = rotations_for(params.angular_step_deg)
     summaries = tuple(
         TemplateSummary(
             template_id=template.template_id,
+            radius_angst=template.radius_angst,
             sigma=sigmas[number],
             threshold=curves[number].threshold(params.n_false_positives),
             gaussian_threshold=gaussian_threshold(
@@ -405,10 +405,24 @@ def _judge(
     return MatchResult(particles, scores, summaries, setup.basis.size, setup.n_searched_vox)
 
 
+def _comparable_sigmas(setup: _Setup, sigmas: list[float]) -> list[float]:
+    """Sigmas in the ratio that white noise gives, of the size that the control search found.
+
+    Those of the control search itself favour the template that looks least like the specimen.
+    """
+    white = np.array([masked.white_sigma for masked in setup.basis.templates])
+    scale = float(np.median(np.array(sigmas) / white))
+    return [float(value) for value in white * scale]
+
+
 def _p_values(
-    setup: _Setup, found: list[Candidates], params: MatchParams, rng: np.random.Generator
+    setup: _Setup,
+    found: list[Candidates],
+    curves: tuple[FalsePositives, ...],
+    params: MatchParams,
+    rng: np.random.Generator,
 ) -> tuple[list[Float64s], list[Float64s]]:
-    """One p-value a pick, from the block it lies in, and q-values over all blocks."""
+    """One p-value a pick, from the block it lies in, and q-values over all picks."""
     p_values, q_values = [], []
     numbers = mask_numbers(setup.basis)
     for candidates in found:
@@ -420,9 +434,10 @@ def _p_values(
         radius = setup.basis.templates[number].support_radius_vox
         side = max(4, round(params.block_share * radius))
         p = _block_p_values(setup, candidates.positions_vox, nulls, side)
-        n_blocks = max(1, round(setup.n_searched_vox / side**3))
         p_values.append(p)
-        q_values.append(benjamini_hochberg(p, n_blocks))
+        # Two ways to be false: noise above the threshold, or another structure.
+        noise = curves[number].rates(candidates.scan_scores)
+        q_values.append(np.maximum(benjamini_hochberg(p), noise))
     return p_values, q_values
 
 
@@ -434,12 +449,10 @@ def _block_p_values(
     blocks = (positions_vox - origin) // side_vox
     for block in np.unique(blocks, axis=0):
         inside = np.flatnonzero((blocks == block).all(axis=1))
-        maxima = block_maxima(
-            setup.volume, setup.basis, nulls, origin + block * side_vox, side_vox
-        )
+        maxima = block_maxima(setup.volume, setup.basis, nulls, origin + block * side_vox, side_vox)
         for index in inside:
             distance = np.abs(maxima.points_vox - positions_vox[index]).max(axis=1)
-            near = distance <= max(2, side_vox // 4)
+            near = distance <= 2
             p[index] = monte_carlo_p_value(float(maxima.own[near].max()), maxima.nulls)
     return p
 

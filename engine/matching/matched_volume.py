@@ -100,9 +100,7 @@ def matched_volume(
     del spectrum
     _multiply(templated, match_filter.tomogram_weights, padded)
     _multiply(templated, match_filter.template_weights, padded)
-    return MatchedVolume(
-        _back(templated, padded, voxels.shape), local, match_filter, search
-    )
+    return MatchedVolume(_back(templated, padded, voxels.shape), local, match_filter, search)
 
 
 def noise_like(

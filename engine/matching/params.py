@@ -41,9 +41,9 @@ class MatchParams:
     largest_basis: int = 400
     tile_bytes: float = 5e8
     edge_share: float = 0.5
-    n_nulls: int = 99
-    null_rotations: int = 500
-    block_share: float = 1.4
+    n_nulls: int = 59
+    null_rotations: int = 1000
+    block_share: float = 0.5
     control_vox: int = 1_000_000
     largest_candidates: int = 5000
     seed: int = 0

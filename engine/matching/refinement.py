@@ -96,7 +96,9 @@ class Refiner:
         points = point_maps(self._volume, self._basis, around)
         inverse = points.inverse_norms[0]
         # (n, K, 27): maps in units of the score.
-        maps = (points.maps * inverse).reshape(self._basis.size, n, 27).permute(1, 0, 2).contiguous()
+        maps = (
+            (points.maps * inverse).reshape(self._basis.size, n, 27).permute(1, 0, 2).contiguous()
+        )
         rotations = self._seed_rotations(maps)
         rotations, scores = self._climb(maps.repeat_interleave(N_SEEDS, dim=0), rotations)
         best = scores.reshape(n, N_SEEDS).argmax(axis=1) + np.arange(n) * N_SEEDS
@@ -108,9 +110,7 @@ class Refiner:
 
     def _seed_rotations(self, maps: torch.Tensor) -> Rotation:
         """Best grid rotation of each candidate and the best one well away from it: (n * seeds)."""
-        scores = torch.stack(
-            [(self._seed_coefficients @ one).amax(dim=1) for one in maps]
-        ).numpy()
+        scores = torch.stack([(self._seed_coefficients @ one).amax(dim=1) for one in maps]).numpy()
         quaternions = self._seeds.as_quat()
         first = scores.argmax(axis=1)
         nearness = np.abs(quaternions[first] @ quaternions.T)

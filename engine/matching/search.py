@@ -1,12 +1,14 @@
 """The scan: every rotation of every template at every voxel, coarse first.
 
-Most voxels hold nothing, and a few hundred rotations in a smaller basis show that. So the scan
-runs in stages: each stage looks at fewer voxels with more rotations. Where a stage ends is set by
-quantiles of the score at random voxels of the whole volume, so that tiles do not change a result;
-between two stages the score goes over smoothly.
+Most voxels hold nothing, and a few hundred rotations in the most telling part of the basis show
+that. So the scan runs in stages: each looks at fewer voxels with more rotations or more of the
+basis, and the last one, at the best hundredth of the voxels, takes the whole basis by direct sums,
+so that only the telling part is correlated with everywhere. Where a stage ends is set by quantiles
+of the score at random voxels of the whole volume: tiles do not change a result. Between two stages
+the score goes over smoothly.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +21,7 @@ from engine.matching.correlation import (
     BasisSpectra,
     Tile,
     TileMaps,
-    TilePlan,
     point_maps,
-    tile_maps,
 )
 from engine.matching.filters import MatchFilter, grid_frequencies
 from engine.matching.matched_volume import MatchedVolume
@@ -40,7 +40,7 @@ class Stage:
     n_rotations
         Without symmetry.
     keep
-        Share of the template's norm in the part of the basis that is used.
+        Share of each template's norm in the part of the basis that is used.
     upper_share
         Share of the voxels (those that score best) that the pass looks at.
     """
@@ -50,19 +50,15 @@ class Stage:
     upper_share: float
 
 
-def stages_for(n_rotations: int) -> tuple[Stage, ...]:
-    """Stages of a scan whose finest grid has `n_rotations`.
+def stages_for(n_rotations: int, keep: float) -> tuple[Stage, ...]:
+    """Stages of a scan whose finest grid has `n_rotations` in a basis that keeps `keep`.
 
-    A copy of the template that stands out by 5 sigma still does so with 500 rotations and 0.95 of
+    A copy of the template that stands out by 5 sigma still does so with 500 rotations and 0.94 of
     its norm (it loses 4-10 % to the grid), far above the best fifth of the voxels.
     """
-    stages = [Stage(500, 0.95, 1.0)] if n_rotations > 700 else []
-    share = 0.2 if stages else 1.0
-    if n_rotations > 4000:
-        stages.append(Stage(2000, 1.0, share))
-        share = 0.03
-    stages.append(Stage(n_rotations, 1.0, share))
-    return tuple(stages)
+    coarse = Stage(min(500, n_rotations), 0.94, 1.0)
+    middle = Stage(min(2000, n_rotations), 0.97, 0.2)
+    return coarse, middle, Stage(n_rotations, keep, 0.01)
 
 
 @dataclass(frozen=True)
@@ -87,6 +83,10 @@ class SearchTable:
 
     Attributes
     ----------
+    gram
+        Inner products of the basis's volumes behind the filter.
+    n_scanned
+        Volumes that are correlated with everywhere: the first ones of the basis.
     by_template
         Per template, per stage.
     limits
@@ -94,12 +94,11 @@ class SearchTable:
         has taken over.
     sigma
         Per template: root mean square of the score over rotations and sampled voxels.
-    sampled_best
-        Per template: scores of the first stage at the sampled voxels.
     """
 
     basis: TemplateBasis
     gram: Float64s
+    n_scanned: int
     by_template: tuple[tuple[StageTable, ...], ...]
     limits: tuple[tuple[tuple[float, float], ...], ...]
     sigma: tuple[float, ...]
@@ -160,39 +159,63 @@ def search_table(
     stages: Sequence[Stage],
     positions_vox: Ints,
     device: torch.device,
-    keep: float,
 ) -> SearchTable:
     """Prepare a scan; `positions_vox` (n, 3) are the voxels whose scores set the stages' limits."""
     gram = filtered_gram(basis, volume.filter)
     points = point_maps(volume, basis, positions_vox)
+    n_scanned = scanned_size(basis, stages[-2].keep)
     by_template, limits, sigma = [], [], []
-    mask_of = mask_numbers(basis)
-    for number, masked in enumerate(basis.templates):
-        symmetry = masked.template.symmetry
+    for number, mask in enumerate(mask_numbers(basis)):
+        inverse = points.inverse_norms[mask]
         tables: list[StageTable] = []
         borders: list[tuple[float, float]] = []
-        inverse = points.inverse_norms[mask_of[number]]
-        scores = torch.empty(0)
         for index, stage in enumerate(stages):
-            rotations = distinct_rotations(even_rotations(stage.n_rotations), symmetry)
-            rows = _telling_rows(basis, number, keep * stage.keep)
-            own = np.zeros((len(rotations), basis.size), dtype=np.float32)
-            own[:, rows] = basis.coefficients_of(number, rotations)[:, rows]
-            scaled = score_coefficients(basis, gram, number, own)[:, rows]
-            table = StageTable(torch.from_numpy(scaled).to(device), torch.from_numpy(rows).to(device))
-            if index + 1 < len(stages):
-                sampled = table.coefficients.cpu() @ points.maps[rows]
-                scores = sampled.amax(dim=0) * inverse
+            last = index + 1 == len(stages)
+            rows = telling_rows(basis, number, stage.keep, basis.size if last else n_scanned)
+            table = _stage_table(basis, gram, number, stage.n_rotations, rows)
+            if last:
+                some = table.coefficients[:: max(1, len(table.coefficients) // 500)]
+                sampled = (some @ points.maps[rows]) * inverse
+                sigma.append(float(torch.sqrt((sampled.double() ** 2).mean())))
+            else:
+                scores = (table.coefficients @ points.maps[rows]).amax(dim=0) * inverse
                 share = stages[index + 1].upper_share
                 low, high = np.quantile(scores.numpy(), [1.0 - share, 1.0 - 0.8 * share])
                 borders.append((float(low), float(high)))
-            tables.append(table)
-        first = tables[0]
-        sampled = (first.coefficients.cpu() @ points.maps[first.rows.cpu()]) * inverse
-        sigma.append(float(torch.sqrt((sampled.double() ** 2).mean())))
+            tables.append(StageTable(table.coefficients.to(device), table.rows.to(device)))
         by_template.append(tuple(tables))
         limits.append(tuple(borders))
-    return SearchTable(basis, gram, tuple(by_template), tuple(limits), tuple(sigma))
+    return SearchTable(basis, gram, n_scanned, tuple(by_template), tuple(limits), tuple(sigma))
+
+
+def _stage_table(
+    basis: TemplateBasis, gram: Float64s, template: int, n_rotations: int, rows: Ints
+) -> StageTable:
+    symmetry = basis.templates[template].template.symmetry
+    rotations = distinct_rotations(even_rotations(n_rotations), symmetry)
+    own = np.zeros((len(rotations), basis.size), dtype=np.float32)
+    own[:, rows] = basis.coefficients_of(template, rotations)[:, rows]
+    scaled = score_coefficients(basis, gram, template, own)[:, rows]
+    return StageTable(torch.from_numpy(scaled), torch.from_numpy(rows))
+
+
+def scanned_size(basis: TemplateBasis, keep: float) -> int:
+    """Volumes at the front of the basis that keep a share of every template's norm."""
+    for block in basis.blocks:
+        stop = block.start + 2 * block.degree + 1
+        held = [_held(basis, number, stop) for number in range(len(basis.templates))]
+        if min(held) >= keep**2:
+            return stop
+    return basis.size
+
+
+def _held(basis: TemplateBasis, template: int, n_volumes: int) -> float:
+    return sum(
+        float((basis.coefficients[template][degree][:, column] ** 2).sum())
+        for degree, names in enumerate(basis.columns)
+        for column, name in enumerate(names)
+        if basis.blocks[name].start < n_volumes
+    )
 
 
 def mask_numbers(basis: TemplateBasis) -> list[int]:
@@ -210,13 +233,14 @@ def mask_numbers(basis: TemplateBasis) -> list[int]:
     return numbers
 
 
-def _telling_rows(basis: TemplateBasis, template: int, keep: float) -> Ints:
-    """Volumes, block by block, that hold `keep` of a template's norm in every rotation."""
+def telling_rows(basis: TemplateBasis, template: int, keep: float, n_volumes: int) -> Ints:
+    """Volumes among the first `n_volumes` that hold `keep` of a template in every rotation."""
     strengths = []
     for degree, names in enumerate(basis.columns):
         for column, name in enumerate(names):
-            strength = float((basis.coefficients[template][degree][:, column] ** 2).sum())
-            strengths.append((strength / (2 * degree + 1), strength, name, degree))
+            if basis.blocks[name].start < n_volumes:
+                strength = float((basis.coefficients[template][degree][:, column] ** 2).sum())
+                strengths.append((strength / (2 * degree + 1), strength, name, degree))
     strengths.sort(reverse=True)
     held, rows = 0.0, []
     for _, strength, name, degree in strengths:
@@ -228,62 +252,57 @@ def _telling_rows(basis: TemplateBasis, template: int, keep: float) -> Ints:
     return np.array(sorted(rows))
 
 
-@dataclass(frozen=True)
-class TileScores:
-    """Scores of one tile: float32 (n_templates, z, y, x); 0 where nothing is searched."""
-
-    tile: Tile
-    scores: Float32s
-
-
-def scan_tiles(
-    volume: MatchedVolume, table: SearchTable, spectra: BasisSpectra, plan: TilePlan,
-    device: torch.device,
-) -> Iterator[TileScores]:
-    """Scan tile after tile."""
-    for maps in tile_maps(volume, spectra, plan, device):
-        yield TileScores(maps.tile, scan_tile(volume, table, spectra, maps))
-
-
 def scan_tile(
     volume: MatchedVolume, table: SearchTable, spectra: BasisSpectra, maps: TileMaps
 ) -> Float32s:
     """Scores (n_templates, *tile shape) from a tile's correlations."""
-    searched = None
     values = maps.maps
+    searched = torch.arange(values.shape[1], device=values.device)
     if volume.search is not None:
         flat = np.flatnonzero(volume.search[maps.tile.slices].ravel())
         searched = torch.from_numpy(flat).to(values.device)
         values = values[:, searched]
     n_templates = len(table.by_template)
     out = torch.zeros((n_templates, maps.maps.shape[1]), dtype=torch.float32, device=values.device)
-    for number in range(n_templates):
-        inverse = maps.inverse_norms[spectra.masks[number]]
-        if searched is None:
-            out[number] = _staged(values, inverse, table.by_template[number], table.limits[number])
-        elif len(searched):
-            out[number, searched] = _staged(
-                values, inverse[searched], table.by_template[number], table.limits[number]
-            )
+    for number in range(n_templates if len(searched) else 0):
+        inverse = maps.inverse_norms[spectra.masks[number]][searched]
+        out[number, searched] = _scan_voxels(
+            volume, table, number, values, inverse, searched, maps.tile
+        )
     return out.cpu().numpy().reshape(n_templates, *maps.tile.shape)
 
 
-def _staged(
+def _scan_voxels(
+    volume: MatchedVolume,
+    table: SearchTable,
+    number: int,
     maps: Tensor,
     inverse: Tensor,
-    tables: tuple[StageTable, ...],
-    limits: tuple[tuple[float, float], ...],
+    voxels: Tensor,
+    tile: Tile,
 ) -> Tensor:
-    first = tables[0]
-    scores = best_over_rotations(first.coefficients, maps, first.rows) * inverse
+    """Scores (n,) of a template at the searched voxels of a tile, stage after stage."""
+    stages, limits = table.by_template[number], table.limits[number]
+    scores = best_over_rotations(stages[0].coefficients, maps, stages[0].rows) * inverse
     chosen = torch.arange(len(scores), device=scores.device)
-    for table, (low, high) in zip(tables[1:], limits, strict=True):
+    for index, (stage, (low, high)) in enumerate(zip(stages[1:], limits, strict=True)):
         chosen = chosen[scores[chosen] > low]
         if not len(chosen):
             break
-        finer = best_over_rotations(table.coefficients, maps[:, chosen], table.rows)
-        finer = finer * inverse[chosen]
+        if index + 1 < len(limits):
+            here = maps[:, chosen]
+        else:
+            here = _whole_basis(volume, table.basis, voxels[chosen], tile).to(maps.device)
+        finer = best_over_rotations(stage.coefficients, here, stage.rows) * inverse[chosen]
         coarse = scores[chosen]
         share = ((coarse - low) / max(high - low, 1e-9)).clamp(0.0, 1.0)
         scores[chosen] = coarse + share * (finer - coarse)
     return scores
+
+
+def _whole_basis(
+    volume: MatchedVolume, basis: TemplateBasis, voxels: Tensor, tile: Tile
+) -> Tensor:
+    """Correlations (K, n) with all of the basis at single voxels of a tile."""
+    places = np.stack(np.unravel_index(voxels.cpu().numpy(), tile.shape), axis=1)
+    return point_maps(volume, basis, places + np.array(tile.start), with_norms=False).maps

@@ -81,6 +81,16 @@ class FalsePositives:
         counts = np.arange(1, len(self.peaks) + 1, dtype=np.float64)
         return float(np.interp(-score, -self.peaks, counts))
 
+    def rates(self, scores: Float64s) -> Float64s:
+        """False discovery rate by noise when picks down to each score are taken, (n,)."""
+        order = np.argsort(-scores, kind="stable")
+        expected = np.array([self.expected(float(score)) for score in scores[order]])
+        rate = np.minimum(1.0, expected / np.arange(1, len(scores) + 1))
+        rate = np.minimum.accumulate(rate[::-1])[::-1]
+        out = np.empty(len(scores))
+        out[order] = rate
+        return out
+
     def threshold(self, n_expected: float) -> float:
         """Score above which `n_expected` noise picks are to be expected."""
         if not len(self.peaks):
@@ -101,7 +111,7 @@ class NullTable:
     Attributes
     ----------
     coefficients
-        float32 (1 + n_nulls, n_rotations, K), the template first.
+        float32 (1 + n_nulls, n_rotations, K), the template first; K volumes that are scanned.
     mask_number
         Which inverse norm scales the scores.
     """
@@ -132,9 +142,7 @@ def scrambled_coefficients(
     out = []
     for degree, block in enumerate(coefficients):
         order = 2 * degree + 1
-        matrices = np.stack(
-            [np.eye(order)] + [_random_orthogonal(order, rng) for _ in range(n)]
-        )
+        matrices = np.stack([np.eye(order)] + [_random_orthogonal(order, rng) for _ in range(n)])
         out.append(np.einsum("nij,jc->inc", matrices, block))
     return out
 
@@ -161,6 +169,7 @@ def null_table(
     """Coarse search with a template and its scrambled copies, all over the same rotations."""
     basis = table.basis
     blocks = scrambled_coefficients(basis.coefficients[template], n_nulls, rng=rng)
+    n = table.n_scanned
     rotations = even_rotations(n_rotations)
     out = np.zeros((n_nulls + 1, n_rotations, basis.size), dtype=np.float32)
     turning = _wigner(len(blocks), rotations)
@@ -177,9 +186,7 @@ def null_table(
             out[:, :, start : start + order] = values[:, :, :, column].transpose(2, 0, 1)
     flat_rows = out.reshape(-1, basis.size)
     scaled = score_coefficients(basis, table.gram, template, flat_rows)
-    return NullTable(
-        torch.from_numpy(scaled.reshape(out.shape)), mask_number
-    )
+    return NullTable(torch.from_numpy(scaled.reshape(out.shape)), mask_number)
 
 
 def _wigner(n_degrees: int, rotations: Rotation) -> list[Float32s]:
@@ -212,7 +219,7 @@ def block_maxima(
     nulls: NullTable,
     start_vox: Ints,
     side_vox: int,
-    stride_vox: int = 2,
+    stride_vox: int = 1,
 ) -> BlockMaxima:
     """Search one block coarsely: every `stride_vox`-th voxel, every rotation of the table."""
     axes = [
@@ -220,7 +227,7 @@ def block_maxima(
         for first, n in zip(start_vox, volume.shape, strict=True)
     ]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    maps = point_maps(volume, basis, points)
+    maps = point_maps(volume, basis, points, n_volumes=nulls.coefficients.shape[2])
     values = maps.maps * maps.inverse_norms[nulls.mask_number]
     own = (nulls.coefficients[0] @ values).amax(dim=0)
     best = torch.stack([(one @ values).amax() for one in nulls.coefficients[1:]])

@@ -2,12 +2,12 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from engine.data.arrays import Float32s
+from engine.data.arrays import Float32s, Float64s
 from engine.data.provenance import Provenance
 from engine.data.template import Template
 from engine.data.tomogram import Contrast
@@ -16,7 +16,6 @@ from engine.matching.template_masks import (
     EDGE_VOX,
     MARGIN_VOX,
     density_mask,
-    largest_radius_vox,
     soft_sphere,
     sphere_around,
 )
@@ -29,7 +28,7 @@ from engine.matching.template_resampling import (
     smallest_box_vox,
 )
 from engine.matching.template_structure import Structure, find_structure
-from engine.matching.template_symmetry import require_symmetry
+from engine.matching.template_symmetry import require_symmetry, symmetry_generators
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +36,8 @@ MaskKind = Literal["sphere", "density"]
 
 # Beyond the structure in the box in which it is centred and measured.
 WORKING_MARGIN_VOX = 8.0
+# The structure is located at the new sampling, but in at least this many voxels a side.
+LOCATING_BOX_VOX = 96
 CENTRED_WITHIN_VOX = 0.002
 CENTRING_ROUNDS = 4
 DILATION_VOX = 1.0
@@ -84,6 +85,7 @@ class TemplateParams:
             if value is not None and not (math.isfinite(value) and value > 0):
                 option = name.replace("_", "-")
                 raise BadInputError(f"expected a positive --{option}, found {value:g}; correct it")
+        symmetry_generators(self.symmetry)
         finest_angst = 2.0 * self.voxel_size_angst
         if self.resolution_angst is not None and self.resolution_angst < finest_angst * (1 - 1e-6):
             raise BadInputError(
@@ -100,6 +102,15 @@ class TemplateParams:
                 "expected a mask radius with a spherical mask, found a mask from the density; "
                 "leave --mask-radius-angst out"
             )
+
+    def for_model(self, mass_kda: float) -> "TemplateParams":
+        """What an atomic model settles: protein bright, two voxels' resolution, the mass."""
+        return replace(
+            self,
+            contrast="bright",
+            resolution_angst=self.resolution_angst or 2.0 * self.voxel_size_angst,
+            mass_kda=self.mass_kda or mass_kda,
+        )
 
 
 @dataclass(frozen=True)
@@ -132,25 +143,16 @@ def make_template(
         Nothing stands out of the background, the box or the mask does not fit, or the map lacks
         the symmetry.
     """
-    found = find_structure(voxels, params.contrast)
-    if not found.stands_out or not found.mass.any():
+    located = _located(voxels, params, source_voxel_size_angst)
+    if located is None:
         raise BadInputError(
             f"{template_id}: expected a structure that stands out of its surroundings, found none; "
             "give another map, or the other --contrast"
         )
-    logger.info("%s: protein taken as %s in the source", template_id, found.contrast)
-    working = _centred(found, params, source_voxel_size_angst)
+    logger.info("%s: protein taken as %s in the source", template_id, located.contrast)
+    working = _centred(located, params, source_voxel_size_angst, template_id)
     radius_vox = working.radius_vox()
-    mask_reach_vox = radius_vox + MARGIN_VOX + EDGE_VOX
-    if params.mask_radius_angst is not None:
-        mask_reach_vox = params.mask_radius_angst / params.voxel_size_angst + EDGE_VOX
-    box_vox = params.box_vox or smallest_box_vox(max(mask_reach_vox, radius_vox))
-    if box_vox > LARGEST_BOX_VOX or radius_vox > largest_radius_vox(box_vox):
-        raise BadInputError(
-            f"{template_id}: expected a box of {smallest_box_vox(radius_vox)} voxels for a "
-            f"structure of radius {radius_vox * params.voxel_size_angst:.0f} Å, found "
-            f"{params.box_vox or LARGEST_BOX_VOX} at most; take a larger --box or voxel"
-        )
+    box_vox = _box_vox(radius_vox, params, template_id)
     template = Template(
         template_id=template_id,
         voxels=_finish(np.asarray(working.density), box_vox, params),
@@ -165,19 +167,75 @@ def make_template(
         provenance=provenance,
     )
     require_symmetry(template.voxels, template.mask, template.symmetry, template_id)
-    return MadeTemplate(template, found.contrast)
+    return MadeTemplate(template, located.contrast)
 
 
-def _centred(found: Structure, params: TemplateParams, source_voxel_size_angst: float) -> Structure:
+@dataclass(frozen=True)
+class _Located:
+    """A structure in its source: bright on background 0, centre and radius in voxels there."""
+
+    density: Float32s
+    contrast: Contrast
+    centre_vox: Float64s
+    radius_vox: float
+
+
+def _located(
+    voxels: Float32s, params: TemplateParams, source_voxel_size_angst: float
+) -> _Located | None:
+    """Find the structure at no finer sampling than it takes; None where nothing stands out."""
+    ratio = params.voxel_size_angst / source_voxel_size_angst
+    step = min(ratio, max(voxels.shape) / LOCATING_BOX_VOX)
+    step = step if step >= 1.5 else 1.0
+    coarse = voxels if step == 1.0 else resample(voxels, step)
+    found = find_structure(coarse, params.contrast)
+    if not found.stands_out or not found.mass.any():
+        return None
+    coarse_middle = np.array([n // 2 for n in coarse.shape], dtype=np.float64)
+    coarse_centre = found.mass_centre_vox() if params.centre else coarse_middle
+    sign = -1.0 if found.contrast == "dark" else 1.0
+    middle = np.array([n // 2 for n in voxels.shape], dtype=np.float64)
+    return _Located(
+        density=(voxels - np.float32(found.background)) * np.float32(sign),
+        contrast=found.contrast,
+        centre_vox=middle + (coarse_centre - coarse_middle) * step,
+        radius_vox=found.radius_vox(coarse_centre) * step,
+    )
+
+
+def _box_vox(radius_vox: float, params: TemplateParams, template_id: str) -> int:
+    """The box asked for, or the smallest that holds structure and mask."""
+    smallest_vox = 2 * math.ceil(radius_vox)
+    if smallest_vox > LARGEST_BOX_VOX:
+        raise BadInputError(
+            f"{template_id}: expected a structure that fits {LARGEST_BOX_VOX} voxels a side, found "
+            f"one that needs {smallest_vox} of {params.voxel_size_angst:g} Å; take a larger "
+            "--voxel-size-angst"
+        )
+    if params.box_vox is not None and params.box_vox < smallest_vox:
+        raise BadInputError(
+            f"{template_id}: expected a box of at least {smallest_vox} voxels for a structure of "
+            f"radius {radius_vox * params.voxel_size_angst:.0f} Å, found {params.box_vox}; take a "
+            "larger --box"
+        )
+    mask_reach_vox = radius_vox + MARGIN_VOX + EDGE_VOX
+    if params.mask_radius_angst is not None:
+        mask_reach_vox = params.mask_radius_angst / params.voxel_size_angst + EDGE_VOX
+    fitting_vox = smallest_box_vox(max(mask_reach_vox, radius_vox))
+    return params.box_vox or min(fitting_vox, LARGEST_BOX_VOX)
+
+
+def _centred(
+    located: _Located, params: TemplateParams, source_voxel_size_angst: float, template_id: str
+) -> Structure:
     """The structure at the new sampling in a roomy box; one interpolation from the source."""
     ratio = params.voxel_size_angst / source_voxel_size_angst
-    shape = found.density.shape
-    middle = np.array([n // 2 for n in shape], dtype=np.float64)
-    centre = found.mass_centre_vox() if params.centre else middle
-    reach_vox = found.radius_vox(centre) / ratio + WORKING_MARGIN_VOX
-    box_vox = smallest_box_vox(min(reach_vox, LARGEST_BOX_VOX))
+    centre = located.centre_vox
+    radius_vox = located.radius_vox / ratio
+    _box_vox(radius_vox, replace(params, box_vox=None), template_id)
+    box_vox = smallest_box_vox(radius_vox + WORKING_MARGIN_VOX)
     for _ in range(CENTRING_ROUNDS):
-        density = resample(found.density, ratio, centre_vox=centre, box_vox=box_vox)
+        density = resample(located.density, ratio, centre_vox=centre, box_vox=box_vox)
         if params.resolution_angst is not None:
             density = low_pass(density, params.voxel_size_angst, params.resolution_angst)
         structure = find_structure(density, "bright")

@@ -77,7 +77,7 @@ def density_mask(inside: Bools, dilation_vox: float, edge_vox: float = EDGE_VOX)
     inside
         (n, n, n), where the density lies above its threshold; holes are filled.
     dilation_vox
-        Distance by which the shape grows, measured between voxel centres.
+        Distance by which the shape grows.
 
     Returns
     -------
@@ -96,7 +96,8 @@ def density_mask(inside: Bools, dilation_vox: float, edge_vox: float = EDGE_VOX)
             "spherical mask"
         )
     filled = ndimage.binary_fill_holes(inside)
-    distance_vox = ndimage.distance_transform_edt(~filled)
+    # From the faces of the outermost voxels: half a voxel less than from their centres.
+    distance_vox = np.maximum(ndimage.distance_transform_edt(~filled) - 0.5, 0.0)
     mask = cosine_edge(distance_vox - dilation_vox, edge_vox)
     limit_vox = largest_radius_vox(len(inside))
     return np.asarray(mask * soft_sphere(len(inside), limit_vox - 1.0, 1.0), dtype=np.float32)

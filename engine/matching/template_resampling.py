@@ -35,13 +35,14 @@ def resample(
     centre_vox
         (z, y, x) index that becomes voxel `n // 2`; by default the map's own `n // 2`.
     box_vox
-        Side of the cube that is returned; by default every side is as long as before.
+        Side of the cube that is returned; by default what the old box holds.
     """
     sampled = np.asarray(voxels, dtype=np.float32)
     for axis, n_in in enumerate(voxels.shape):
         middle = n_in // 2 if centre_vox is None else float(centre_vox[axis])
-        n_out = box_vox or max(1, round(n_in / ratio))
-        places = middle + (np.arange(n_out) - n_out // 2) * ratio
+        n_out = box_vox or max(1, int(n_in / ratio + 1e-6))
+        steps = np.arange(n_out, dtype=np.float64) - n_out // 2
+        places = np.asarray(middle + steps * ratio, dtype=np.float64)
         weights = _series_weights(n_in, places, ratio).astype(np.float32)
         sampled = np.moveaxis(np.tensordot(weights, sampled, axes=([1], [axis])), 0, axis)
     return np.ascontiguousarray(sampled)

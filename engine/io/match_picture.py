@@ -1,0 +1,219 @@
+"""One picture of a match: where the picks lie, how scores fall, what the picks look like."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from engine.data.arrays import Float32s, Float64s
+from engine.data.tomogram import Tomogram
+from engine.io.digests import atomic_file
+from engine.matching.match import MatchResult
+
+COLOURS = (
+    "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00",
+    "#56b4e9", "#7f3c8d", "#3969ac", "#80ba5a", "#a5aa99",
+)  # fmt: skip
+DPI = 100
+N_MONTAGE = 10
+SLAB_NM = 12.0
+
+
+def write_match_picture(
+    path: Path, result: MatchResult, tomogram: Tomogram, *, simulated: bool
+) -> None:
+    """Draw the picture as PNG; the same match gives the same bytes."""
+    figure = match_figure(result, tomogram, simulated=simulated)
+    with atomic_file(path) as staging, staging.open("wb") as stream:
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": "TomoDx"})
+
+
+def match_figure(result: MatchResult, tomogram: Tomogram, *, simulated: bool) -> Figure:
+    """Slices with picks, scores against chance, and the best picks cut out."""
+    figure = Figure(figsize=(13.6, 9.4), dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(3, 4, height_ratios=(3.0, 1.35, 1.0), width_ratios=(1, 1, 1, 1))
+    colours = {
+        summary.template_id: COLOURS[i % len(COLOURS)]
+        for i, summary in enumerate(result.summaries)
+    }
+    _draw_slice(figure.add_subplot(grid[0, :2]), result, tomogram, colours, axis=0)
+    right = grid[0, 2:].subgridspec(2, 1, height_ratios=(1, 1.15))
+    _draw_slice(figure.add_subplot(right[0]), result, tomogram, colours, axis=1)
+    _draw_chance(figure.add_subplot(right[1]), result, colours)
+    _draw_montage(figure, grid[1, :], result, tomogram, colours)
+    _draw_text(figure.add_subplot(grid[2, :]), result, tomogram, colours, simulated)
+    return figure
+
+
+def _best_plane(result: MatchResult, tomogram: Tomogram, axis: int) -> int:
+    """Plane with most picks in the slab around it, the middle where there are none."""
+    n = tomogram.voxels.shape[axis]
+    places = result.particles.positions_angst[:, axis] / tomogram.voxel_size_angst
+    if not len(places):
+        return n // 2
+    half = max(1.0, SLAB_NM * 10.0 / tomogram.voxel_size_angst)
+    counts = [(np.abs(places - plane) <= half).sum() for plane in range(n)]
+    return int(np.argmax(counts))
+
+
+def _draw_slice(
+    axes: Axes, result: MatchResult, tomogram: Tomogram, colours: dict[str, str], *, axis: int
+) -> None:
+    plane = _best_plane(result, tomogram, axis)
+    half = max(1, round(SLAB_NM * 10.0 / tomogram.voxel_size_angst / 2))
+    slab = np.take(
+        tomogram.voxels,
+        range(max(0, plane - half), min(tomogram.voxels.shape[axis], plane + half + 1)),
+        axis=axis,
+    ).mean(axis=axis)
+    low, high = np.percentile(slab, (0.5, 99.5))
+    axes.imshow(-slab, cmap="gray", vmin=-high, vmax=-low, interpolation="nearest")
+    others = [i for i in range(3) if i != axis]
+    for index, position in enumerate(result.particles.positions_angst):
+        z = position / tomogram.voxel_size_angst
+        name = result.particles.class_names[index]
+        radius = _radius_vox(result, tomogram, name)
+        away = abs(z[axis] - plane)
+        if away >= radius:
+            continue
+        axes.add_patch(
+            Circle(
+                (z[others[1]], z[others[0]]),
+                float(np.sqrt(radius**2 - away**2)),
+                fill=False,
+                edgecolor=colours[name],
+                linewidth=1.6,
+                linestyle="-" if away < radius / 2 else ":",
+            )
+        )
+    nm = plane * tomogram.voxel_size_angst / 10.0
+    title = "xy" if axis == 0 else "xz"
+    axes.set_title(f"{title} section at {'zy'[axis]} = {nm:.0f} nm", fontsize=10, loc="left")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    width_nm = slab.shape[1] * tomogram.voxel_size_angst / 10.0
+    length_nm = _nice(width_nm)
+    length = length_nm * 10.0 / tomogram.voxel_size_angst
+    y = slab.shape[0] * 0.955
+    x = slab.shape[1] * 0.97
+    axes.plot([x - length, x], [y, y], color="white", linewidth=5, solid_capstyle="butt")
+    axes.plot([x - length, x], [y, y], color="black", linewidth=2.5, solid_capstyle="butt")
+    axes.annotate(
+        f"{length_nm:g} nm", (x - length / 2, y), (0, 5), textcoords="offset points",
+        ha="center", fontsize=9, bbox={"boxstyle": "round,pad=0.1", "fc": "white", "lw": 0},
+    )  # fmt: skip
+
+
+def _radius_vox(result: MatchResult, tomogram: Tomogram, name: str) -> float:
+    radii = {summary.template_id: summary.radius_angst for summary in result.summaries}
+    return radii[name] / tomogram.voxel_size_angst
+
+
+def _nice(width_nm: float) -> float:
+    target = 0.25 * width_nm
+    power = 10.0 ** np.floor(np.log10(target))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= target))
+
+
+def _draw_chance(axes: Axes, result: MatchResult, colours: dict[str, str]) -> None:
+    """Number of picks above a score beside the number that noise alone would give."""
+    for number, summary in enumerate(result.summaries):
+        colour = colours[summary.template_id]
+        own = np.array(
+            [
+                result.particles.figures["scan_score"][i]
+                for i, name in enumerate(result.particles.class_names)
+                if name == summary.template_id
+            ]
+        )
+        curve = summary.false_positives
+        low = min(summary.threshold * 0.85, own.min(initial=np.inf))
+        high = max(summary.threshold * 1.2, own.max(initial=0.0) * 1.02)
+        scores = np.linspace(low, high, 200)
+        expected = np.array([max(curve.expected(float(s)), 1e-9) for s in scores])
+        axes.plot(scores, expected, color=colour, linestyle="--", linewidth=1.2)
+        if len(own):
+            ordered = np.sort(own)[::-1]
+            axes.step(
+                ordered, np.arange(1, len(own) + 1), color=colour, linewidth=2.0, where="post",
+                label=summary.template_id if number < len(COLOURS) else None,
+            )  # fmt: skip
+        axes.axvline(summary.threshold, color=colour, linewidth=0.8, alpha=0.6)
+    axes.set_yscale("log")
+    axes.set_ylim(1e-3, max(10.0, 3.0 * max(1, len(result.particles))))
+    axes.set_xlabel("score (correlation)")
+    axes.set_ylabel("picks above")
+    axes.set_title("picks (solid) and expected noise picks (dashed)", fontsize=10, loc="left")
+    if len(result.particles):
+        axes.legend(fontsize=8, frameon=False, loc="upper right")
+    axes.grid(alpha=0.25)
+
+
+def _draw_montage(
+    figure: Figure, cell: object, result: MatchResult, tomogram: Tomogram, colours: dict[str, str]
+) -> None:
+    """Mean of a few central sections of the best picks."""
+    row = cell.subgridspec(1, N_MONTAGE)  # type: ignore[attr-defined]
+    for place in range(N_MONTAGE):
+        axes = figure.add_subplot(row[0, place])
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if place >= len(result.particles):
+            axes.set_axis_off()
+            continue
+        name = result.particles.class_names[place]
+        cut = _cut_out(
+            tomogram.voxels,
+            result.particles.positions_angst[place] / tomogram.voxel_size_angst,
+            max(4, round(1.4 * _radius_vox(result, tomogram, name))),
+        )
+        axes.imshow(-cut, cmap="gray", interpolation="nearest")
+        for spine in axes.spines.values():
+            spine.set_color(colours[name])
+            spine.set_linewidth(2)
+        probability = result.particles.figures["probability"][place]
+        score = result.particles.figures["score"][place]
+        axes.set_title(f"{score:.2f}  P {probability:.2f}", fontsize=8)
+
+
+def _cut_out(voxels: Float32s, position_vox: Float64s, half: int) -> Float64s:
+    centre = np.rint(position_vox).astype(int)
+    depth = max(1, half // 4)
+    slices = [
+        slice(max(0, c - reach), min(n, c + reach + 1))
+        for c, n, reach in zip(centre, voxels.shape, (depth, half, half), strict=True)
+    ]
+    plane: Float64s = voxels[tuple(slices)].mean(axis=0, dtype=np.float64)
+    return plane
+
+
+def _draw_text(
+    axes: Axes,
+    result: MatchResult,
+    tomogram: Tomogram,
+    colours: dict[str, str],
+    simulated: bool,
+) -> None:
+    axes.set_axis_off()
+    lines = 0
+    for summary in result.summaries[:8]:
+        axes.text(
+            0.0, 0.95 - 0.13 * lines,
+            f"{summary.template_id}: {summary.n_picks} picks of {summary.n_candidates} candidates, "
+            f"threshold {summary.threshold:.3f} ({summary.threshold / summary.sigma:.1f} sigma, "
+            f"{summary.expected_noise_picks:g} noise picks expected), "
+            f"{summary.n_rotations:,} rotations in {result.basis_size} basis volumes",
+            color=colours[summary.template_id], fontsize=9, va="top", transform=axes.transAxes,
+        )  # fmt: skip
+        lines += 1
+    notice = "Research use only. Not for clinical decisions."
+    if simulated:
+        notice = f"SIMULATED tomogram, no patient.  {notice}"
+    axes.text(
+        0.0, -0.02, f"{tomogram.tomogram_id}.  {notice}", color="#555555", fontsize=9, va="bottom",
+        transform=axes.transAxes,
+    )  # fmt: skip

@@ -1,0 +1,6 @@
+"""Tilt files."""
+
+
+def read_tilt_series(path):
+    """PLACEHOLDER until the real reader is in."""
+    raise NotImplementedError
