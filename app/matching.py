@@ -196,7 +196,7 @@ def _filter(
     )
     if not request.whiten:
         return plain
-    spectrum = radial_spectrum(matched_volume(tomogram.voxels, plain).local_side, plain)
+    spectrum = radial_spectrum(matched_volume(tomogram.voxels, plain, halo_vox=0).local_side, plain)
     return replace(plain, whitening=spectrum)
 
 

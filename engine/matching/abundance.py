@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import gamma
+from scipy.special import gammaincinv
 
 from engine.data.arrays import Float64s
 
@@ -45,8 +45,8 @@ def abundance(probability: Float64s, n_searched_vox: int, voxel_size_angst: floa
     low = high = 0.0
     if copies > 0:
         spread = (copies + doubt) / copies
-        low = float(gamma.ppf(0.025, copies / spread)) * spread
-        high = float(gamma.ppf(0.975, copies / spread + 1.0)) * spread
+        low = float(gammaincinv(copies / spread, 0.025)) * spread
+        high = float(gammaincinv(copies / spread + 1.0, 0.975)) * spread
     else:
         high = -math.log(0.025)
     return Abundance(

@@ -9,6 +9,7 @@ alignment; the ranking of degrees and the scan are ours).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -158,6 +159,27 @@ class TemplateBasis:
     def support_vox(self) -> int:
         """Radius beyond which all volumes are 0, voxels."""
         return int(np.ceil(max(t.support_radius_vox for t in self.templates)))
+
+    @cached_property
+    def support(self) -> Ints:
+        """Flat indices of the voxels where any volume or mask is not 0."""
+        flat = self.volumes.reshape(self.size, -1)
+        masks = np.stack([template.mask.ravel() for template in self.templates])
+        return np.flatnonzero(np.any(flat != 0, axis=0) | np.any(masks > 0, axis=0))
+
+    @cached_property
+    def support_offsets(self) -> Ints:
+        """Offsets (n, 3) of `support` from the centre, (z, y, x)."""
+        box = self.volumes.shape[1:]
+        return np.stack(np.unravel_index(self.support, box), axis=1) - box[0] // 2
+
+    @cached_property
+    def support_values(self) -> Float32s:
+        """Volumes at `support`, (K, n)."""
+        values: Float32s = np.ascontiguousarray(
+            self.volumes.reshape(self.size, -1)[:, self.support]
+        )
+        return values
 
     def coefficients_of(self, template: int, rotations: Rotation) -> Float32s:
         """Coefficients (n, K) of a template's rotated copies."""

@@ -73,7 +73,7 @@ def decide_contrast(
 def _peak_heights(
     part: np.ndarray, basis: TemplateBasis, match_filter: MatchFilter, params: MatchParams
 ) -> tuple[float, float]:
-    volume = matched_volume(part, match_filter)
+    volume = matched_volume(part, match_filter, halo_vox=basis.volumes.shape[1])
     device = torch.device("cpu")
     radius = min(t.support_radius_vox for t in basis.templates)
     region = search_region(volume.shape, params.edge_share * radius)

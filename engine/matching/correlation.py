@@ -252,26 +252,21 @@ def point_maps(
     with_norms
         Whether the inverse norms are wanted; otherwise they have no rows.
     """
-    box = basis.volumes.shape[1]
-    support = np.flatnonzero(
-        np.any(basis.volumes.reshape(basis.size, -1) != 0, axis=0)
-        | np.any([t.mask.ravel() > 0 for t in basis.templates], axis=0)
-    )
-    kernels = torch.from_numpy(basis.volumes[:n_volumes].reshape(-1, box**3)[:, support])
+    support, offsets = basis.support, basis.support_offsets
+    kernels = torch.from_numpy(basis.support_values[:n_volumes])
     distinct, _ = _distinct_masks(basis)
     masks = torch.from_numpy(np.stack([m.ravel()[support] for m in distinct]))
     sums = masks.sum(dim=1, keepdim=True)
-    offsets = np.stack(np.unravel_index(support, (box, box, box)), axis=1) - box // 2
     maps, norms = [], []
     chunk = max(1, 2_000_000 // max(1, len(support)))
     for start in range(0, len(positions_vox), chunk):
         places = positions_vox[start : start + chunk]
-        values = gather(volume.template_side, places, offsets)
+        values = gather(volume.template_padded, volume.halo_vox, places, offsets)
         maps.append(kernels @ values.T)
         if not with_norms:
             continue
-        if volume.local_side is not volume.template_side:
-            values = gather(volume.local_side, places, offsets)
+        if not volume.is_one_side:
+            values = gather(volume.local_padded, volume.halo_vox, places, offsets)
         mean = masks @ values.T / sums
         variance = masks @ (values**2).T / sums - mean**2
         norm = torch.rsqrt((sums * variance).clamp_min(1e-20))
@@ -282,21 +277,11 @@ def point_maps(
     return PointMaps(torch.cat(maps, dim=1), inverse)
 
 
-def gather(volume: Tensor, positions_vox: Ints, offsets_zyx: Ints) -> Tensor:
-    """Values (n, m) at positions plus offsets; 0 outside the volume."""
-    shape = np.array(volume.shape)
-    low, high = offsets_zyx.min(axis=0), offsets_zyx.max(axis=0)
-    inside = ((positions_vox + low >= 0) & (positions_vox + high < shape)).all(axis=1)
-    strides = np.array([shape[1] * shape[2], shape[2], 1])
+def gather(
+    padded: Tensor, halo_vox: int, positions_vox: Ints, offsets_zyx: Ints
+) -> Tensor:
+    """Values (n, m) of a padded volume at positions of the volume itself plus offsets."""
+    strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
+    starts = torch.from_numpy((positions_vox + halo_vox) @ strides)
     steps = torch.from_numpy(offsets_zyx @ strides)
-    if inside.all():
-        starts = torch.from_numpy(positions_vox @ strides)
-        return volume.reshape(-1)[starts[:, None] + steps[None, :]]
-    out = torch.empty((len(positions_vox), len(offsets_zyx)), dtype=volume.dtype)
-    out[torch.from_numpy(inside)] = gather(volume, positions_vox[inside], offsets_zyx)
-    for index in np.flatnonzero(~inside):
-        places = positions_vox[index] + offsets_zyx
-        there = ((places >= 0) & (places < shape)).all(axis=1)
-        flat = torch.from_numpy(np.where(there, places @ strides, 0))
-        out[index] = volume.reshape(-1)[flat] * torch.from_numpy(there)
-    return out
+    return padded.reshape(-1)[starts[:, None] + steps[None, :]]

@@ -127,10 +127,10 @@ def exact_scores(
     support = np.flatnonzero(template.mask.ravel() > 0)
     box = (rotator.box_vox,) * 3
     offsets = np.stack(np.unravel_index(support, box), axis=1) - rotator.box_vox // 2
-    values = gather(volume.template_side, positions_vox, offsets).double()
+    values = gather(volume.template_padded, volume.halo_vox, positions_vox, offsets).double()
     above = values @ torch.from_numpy(template.weighted.ravel()[support].astype(np.float64))
-    if volume.local_side is not volume.template_side:
-        values = gather(volume.local_side, positions_vox, offsets).double()
+    if not volume.is_one_side:
+        values = gather(volume.local_padded, volume.halo_vox, positions_vox, offsets).double()
     weights = torch.from_numpy(template.mask.ravel()[support].astype(np.float64))
     total = weights.sum()
     mean = values @ weights / total

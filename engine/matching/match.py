@@ -23,7 +23,7 @@ from engine.matching.params import MatchParams
 from engine.matching.peaks import local_maxima, without_overlap
 from engine.matching.probability import Readouts, probabilities
 from engine.matching.refinement import Refiner
-from engine.matching.region import padded_to, search_region
+from engine.matching.region import halo_for, padded_to, search_region
 from engine.matching.rotation_grid import rotations_for
 from engine.matching.search import (
     N_SAMPLES,
@@ -193,7 +193,9 @@ def match_templates(
     device = device or torch.device("cpu")
     report = on_progress or (lambda fraction: None)
     _require_fit(tomogram, templates)
-    volume = matched_volume(tomogram.voxels, match_filter, search=search)
+    volume = matched_volume(
+        tomogram.voxels, match_filter, halo_vox=halo_for(templates), search=search
+    )
     rng = np.random.default_rng(params.seed)
     setup = _set_up(volume, templates, params, rng, device)
     store = store or InMemory(len(templates), volume.shape)

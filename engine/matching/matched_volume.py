@@ -28,22 +28,45 @@ class MatchedVolume:
 
     Attributes
     ----------
-    template_side
-        float32 (z, y, x): the tomogram times tomogram and template weights; correlations with
-        unfiltered templates are taken here.
-    local_side
-        float32 (z, y, x): the tomogram times its own weights; local mean and variance are taken
+    template_padded
+        float32 (z, y, x) with `halo_vox` zeros around it: the tomogram times tomogram and template
+        weights; correlations with unfiltered templates are taken here.
+    local_padded
+        As before, the tomogram times its own weights alone; local mean and variance are taken
         here. The same array where the weights are binary.
+    halo_vox
+        Zeros on every side, so that a box around any voxel lies inside.
     filter
         The weights.
     search
         bool (z, y, x), or None for the whole volume but a margin.
     """
 
-    template_side: Tensor
-    local_side: Tensor
+    template_padded: Tensor
+    local_padded: Tensor
+    halo_vox: int
     filter: MatchFilter
     search: Bools | None
+
+    @property
+    def template_side(self) -> Tensor:
+        """`template_padded` without its halo."""
+        return self._inner(self.template_padded)
+
+    @property
+    def local_side(self) -> Tensor:
+        """`local_padded` without its halo."""
+        return self._inner(self.local_padded)
+
+    @property
+    def is_one_side(self) -> bool:
+        """Whether template and local side are the same."""
+        return self.local_padded is self.template_padded
+
+    def _inner(self, padded: Tensor) -> Tensor:
+        h = self.halo_vox
+        z, y, x = (slice(h, n - h) for n in padded.shape)
+        return padded[z, y, x]
 
     @cached_property
     def empty_variance(self) -> float:
@@ -58,7 +81,7 @@ class MatchedVolume:
 
 
 def matched_volume(
-    voxels: Float32s, match_filter: MatchFilter, *, search: Bools | None = None
+    voxels: Float32s, match_filter: MatchFilter, *, halo_vox: int, search: Bools | None = None
 ) -> MatchedVolume:
     """Filter a tomogram for matching.
 
@@ -66,6 +89,8 @@ def matched_volume(
     ----------
     voxels
         (z, y, x), protein bright.
+    halo_vox
+        At least what the box of a template reaches from its centre, and some voxels more.
     search
         Where to look; None for everywhere.
 
@@ -92,15 +117,16 @@ def matched_volume(
     del volume
     if match_filter.is_binary:
         _multiply(spectrum, match_filter.tomogram_weights, padded)
-        local = _back(spectrum, padded, voxels.shape)
-        return MatchedVolume(local, local, match_filter, search)
+        local = _back(spectrum, padded, voxels.shape, halo_vox)
+        return MatchedVolume(local, local, halo_vox, match_filter, search)
     templated = spectrum.clone()
     _multiply(spectrum, match_filter.tomogram_weights, padded)
-    local = _back(spectrum, padded, voxels.shape)
+    local = _back(spectrum, padded, voxels.shape, halo_vox)
     del spectrum
     _multiply(templated, match_filter.tomogram_weights, padded)
     _multiply(templated, match_filter.template_weights, padded)
-    return MatchedVolume(_back(templated, padded, voxels.shape), local, match_filter, search)
+    filtered = _back(templated, padded, voxels.shape, halo_vox)
+    return MatchedVolume(filtered, local, halo_vox, match_filter, search)
 
 
 def noise_like(
@@ -124,11 +150,12 @@ def noise_like(
         freq = torch.sqrt(z[index] ** 2 + y[0] ** 2 + x[0] ** 2)
         spectrum[index] *= radial.at(freq) * (plain.tomogram_weights(z[index], y[0], x[0]) > 0)
     if plain.is_binary:
-        local = _back(spectrum, padded, shape)
-        return MatchedVolume(local, local, plain, None)
-    local = _back(spectrum, padded, shape)
+        local = _back(spectrum, padded, shape, volume.halo_vox)
+        return MatchedVolume(local, local, volume.halo_vox, plain, None)
+    local = _back(spectrum, padded, shape, volume.halo_vox)
     _multiply(spectrum, plain.template_weights, padded)
-    return MatchedVolume(_back(spectrum, padded, shape), local, plain, None)
+    filtered = _back(spectrum, padded, shape, volume.halo_vox)
+    return MatchedVolume(filtered, local, volume.halo_vox, plain, None)
 
 
 def radial_spectrum(volume: Tensor, match_filter: MatchFilter) -> RadialSpectrum:
@@ -181,6 +208,12 @@ def _multiply(spectrum: Tensor, weights: Weights, padded: tuple[int, int, int]) 
         spectrum[index] *= weights(z[index : index + 1], y, x)[0]
 
 
-def _back(spectrum: Tensor, padded: tuple[int, int, int], shape: tuple[int, ...]) -> Tensor:
+def _back(
+    spectrum: Tensor, padded: tuple[int, int, int], shape: tuple[int, ...], halo_vox: int
+) -> Tensor:
+    """Inverse transform, cropped to `shape`, with zeros around."""
     z, y, x = shape
-    return inverse_inner(spectrum, padded, 0, (z, y, x)).contiguous()
+    out = torch.zeros([n + 2 * halo_vox for n in shape], dtype=torch.float32)
+    h = halo_vox
+    out[h : h + z, h : h + y, h : h + x] = inverse_inner(spectrum, padded, 0, (z, y, x))
+    return out

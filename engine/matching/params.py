@@ -42,7 +42,7 @@ class MatchParams:
     tile_bytes: float = 5e8
     edge_share: float = 0.5
     n_nulls: int = 59
-    null_rotations: int = 1000
+    null_rotations: int = 700
     block_share: float = 0.5
     control_vox: int = 1_000_000
     largest_candidates: int = 5000

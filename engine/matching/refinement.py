@@ -24,7 +24,7 @@ N_SEED_ROTATIONS = 2000
 N_SEEDS = 2
 SMALLEST_STEP_DEG = 0.4
 BATCH = 32
-SHAPE_REACH_VOX = 3
+SHAPE_REACH_VOX = 2
 NEIGHBOURS = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 CENTRE = 13
 

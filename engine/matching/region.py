@@ -25,3 +25,8 @@ def padded_to(template: Template, box_vox: int) -> Template:
     return replace(
         template, voxels=np.pad(template.voxels, width), mask=np.pad(template.mask, width)
     )
+
+
+def halo_for(templates: tuple[Template, ...]) -> int:
+    """Zeros around a volume so that boxes around all searched voxels and their neighbours fit."""
+    return max(t.box_vox for t in templates) // 2 + 6

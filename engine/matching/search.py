@@ -2,7 +2,7 @@
 
 Most voxels hold nothing, and a few hundred rotations in the most telling part of the basis show
 that. So the scan runs in stages: each looks at fewer voxels with more rotations or more of the
-basis, and the last one, at the best hundredth of the voxels, takes the whole basis by direct sums,
+basis, and the last one, at the best few voxels in a thousand, takes the whole basis by direct sums,
 so that only the telling part is correlated with everywhere. Where a stage ends is set by quantiles
 of the score at random voxels of the whole volume: tiles do not change a result. Between two stages
 the score goes over smoothly.
@@ -53,12 +53,12 @@ class Stage:
 def stages_for(n_rotations: int, keep: float) -> tuple[Stage, ...]:
     """Stages of a scan whose finest grid has `n_rotations` in a basis that keeps `keep`.
 
-    A copy of the template that stands out by 5 sigma still does so with 500 rotations and 0.94 of
-    its norm (it loses 4-10 % to the grid), far above the best fifth of the voxels.
+    A copy of the template that stands out by 5 sigma still does so with 300 rotations and 0.94 of
+    its norm (it loses 5-15 % to the grid), far above the best tenth of the voxels.
     """
-    coarse = Stage(min(500, n_rotations), 0.94, 1.0)
-    middle = Stage(min(2000, n_rotations), 0.97, 0.2)
-    return coarse, middle, Stage(n_rotations, keep, 0.01)
+    coarse = Stage(min(300, n_rotations), 0.94, 1.0)
+    middle = Stage(min(2000, n_rotations), 0.97, 0.1)
+    return coarse, middle, Stage(n_rotations, keep, 0.004)
 
 
 @dataclass(frozen=True)
