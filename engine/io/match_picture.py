@@ -33,15 +33,16 @@ def write_match_picture(
 
 def match_figure(result: MatchResult, tomogram: Tomogram, *, simulated: bool) -> Figure:
     """Slices with picks, scores against chance, and the best picks cut out."""
-    figure = Figure(figsize=(13.6, 9.4), dpi=DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(13.6, 9.4), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(3, 4, height_ratios=(3.0, 1.35, 1.0), width_ratios=(1, 1, 1, 1))
+    grid = figure.add_gridspec(3, 4, height_ratios=(3.0, 1.35, 1.0), width_ratios=(1, 1, 1, 1),
+        left=0.02, right=0.985, top=0.97, bottom=0.02, wspace=0.08, hspace=0.16)
     colours = {
         summary.template_id: COLOURS[i % len(COLOURS)]
         for i, summary in enumerate(result.summaries)
     }
     _draw_slice(figure.add_subplot(grid[0, :2]), result, tomogram, colours, axis=0)
-    right = grid[0, 2:].subgridspec(2, 1, height_ratios=(1, 1.15))
+    right = grid[0, 2:].subgridspec(2, 1, height_ratios=(1, 1.0), hspace=0.22)
     _draw_slice(figure.add_subplot(right[0]), result, tomogram, colours, axis=1)
     _draw_chance(figure.add_subplot(right[1]), result, colours)
     _draw_montage(figure, grid[1, :], result, tomogram, colours)

@@ -50,15 +50,22 @@ class TemplateRotator:
         self._offsets = voxel_offsets_xyz(template.box_vox)
         self._spline = spline_filter(template.voxels.astype(np.float64), order=3)
         self._mask = template.mask
-        self._turns_mask = not is_spherical(template.mask)
+        self.turns_mask = not is_spherical(template.mask)
         self._weights = _box_weights(match_filter, 2 * template.box_vox)
         self.box_vox = template.box_vox
+        self._last: tuple[bytes, RotatedTemplate] | None = None
 
     def rotated(self, rotation: Rotation) -> RotatedTemplate:
         """Template and mask carried by a rotation; the score's own scale divided out."""
+        key = rotation.as_quat().tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._rotated(rotation))
+        return self._last[1]
+
+    def _rotated(self, rotation: Rotation) -> RotatedTemplate:
         box = (self.box_vox,) * 3
         mask = self._mask.astype(np.float64)
-        if self._turns_mask:
+        if self.turns_mask:
             places = rotation.inv().apply(self._offsets)[:, ::-1].T + self.box_vox // 2
             mask = map_coordinates(mask, places, order=1).reshape(box).clip(0.0, 1.0)
         inside = mask > 0
@@ -69,6 +76,22 @@ class TemplateRotator:
         soft = np.sqrt((mask * free**2).sum() / (weighted**2).sum())
         scale = soft * filtered_norm(weighted, self._weights)
         return RotatedTemplate((weighted / scale).astype(np.float32), mask.astype(np.float32))
+
+    def image(self, rotation: Rotation) -> Float32s:
+        """A copy of unit contrast as it stands in `template_padded`, a box of twice the side.
+
+        The weights act twice: once by the microscope, once by the matching filter.
+        """
+        side = 2 * self.box_vox
+        spectrum = forward(torch.from_numpy(self.rotated(rotation).weighted), (side,) * 3)
+        half = torch.full((side // 2 + 1,), 2.0)
+        half[0] = half[-1] = 1.0
+        spectrum = spectrum * self._weights**2 * float(side) ** 3 / half
+        image = torch.fft.irfftn(spectrum, s=(side,) * 3)
+        # The template's box starts at 0: bring its centre to the middle of the large box.
+        shift = self.box_vox - self.box_vox // 2
+        values: Float32s = torch.roll(image, (shift,) * 3, (0, 1, 2)).numpy()
+        return values
 
     def own_peak(self, rotation: Rotation, reach_vox: int) -> Float64s:
         """Expected scores around a copy, up to a factor: the filtered autocorrelation.
@@ -123,6 +146,14 @@ def exact_scores(
     volume: MatchedVolume, rotator: TemplateRotator, positions_vox: Ints, rotation: Rotation
 ) -> Float64s:
     """Scores (n,) of one rotation at voxels (n, 3)."""
+    above, norms = exact_terms(volume, rotator, positions_vox, rotation)
+    return np.divide(above, norms, out=np.zeros_like(above), where=norms > 0)
+
+
+def exact_terms(
+    volume: MatchedVolume, rotator: TemplateRotator, positions_vox: Ints, rotation: Rotation
+) -> tuple[Float64s, Float64s]:
+    """Numerators and local norms (n,) of the score; a norm of 0 marks an empty place."""
     template = rotator.rotated(rotation)
     support = np.flatnonzero(template.mask.ravel() > 0)
     box = (rotator.box_vox,) * 3
@@ -135,10 +166,9 @@ def exact_scores(
     total = weights.sum()
     mean = values @ weights / total
     variance = (values**2) @ weights / total - mean**2
-    scores = above / torch.sqrt((total * variance).clamp_min(1e-20))
-    empty = variance <= volume.empty_variance
-    result: Float64s = torch.where(empty, torch.zeros_like(scores), scores).numpy()
-    return result
+    norms = torch.sqrt((total * variance).clamp_min(1e-20))
+    norms = torch.where(variance <= volume.empty_variance, torch.zeros_like(norms), norms)
+    return above.numpy(), norms.numpy()
 
 
 def exhaustive_scores(
@@ -155,7 +185,7 @@ def exhaustive_scores(
     best = torch.full(shape, -torch.inf)
     index = torch.zeros(shape, dtype=torch.int64)
     inverse: Tensor | None = None
-    fixed_mask = not rotator._turns_mask
+    fixed_mask = not rotator.turns_mask
     for number in range(len(rotations)):
         template = rotator.rotated(rotations[number])
         if inverse is None or not fixed_mask:

@@ -25,6 +25,7 @@ from engine.matching.probability import Readouts, probabilities
 from engine.matching.refinement import Refiner
 from engine.matching.region import halo_for, padded_to, search_region
 from engine.matching.rotation_grid import rotations_for
+from engine.matching.selection import Contender, Reach, select
 from engine.matching.search import (
     N_SAMPLES,
     SearchTable,
@@ -383,7 +384,8 @@ def _judge(
                 },
             )
         )
-    particles = _winners(parts, templates, tomogram.voxel_size_angst)
+    thresholds = [curve.threshold(params.n_false_positives) for curve in curves]
+    particles = _winners(setup, parts, found, refiners, thresholds)
     report(1.0)
     n_rotations = rotations_for(params.angular_step_deg)
     summaries = tuple(
@@ -482,9 +484,13 @@ def _particles(
 
 
 def _winners(
-    parts: list[ParticleSet], templates: tuple[Template, ...], voxel_size_angst: float
+    setup: _Setup,
+    parts: list[ParticleSet],
+    found: list[Candidates],
+    refiners: list[Refiner],
+    thresholds: list[float],
 ) -> ParticleSet:
-    """All picks, best first, none inside a better one of whichever template."""
+    """All picks, likeliest first, none inside a better one or explained by it."""
     names = [name for part in parts for name in part.class_names]
     if not names:
         return parts[0]
@@ -497,18 +503,24 @@ def _winners(
             key: np.concatenate([part.figures[key] for part in parts]) for key in parts[0].figures
         },
     )
-    order = np.argsort(-everything.figures["sigmas"], kind="stable")
-    everything = everything.take(order)
-    radii = {t.template_id: t.radius_angst for t in templates}
-    kept: list[int] = []
-    for index, position in enumerate(everything.positions_angst):
-        own = radii[everything.class_names[index]]
-        if kept:
-            others = everything.positions_angst[kept]
-            reach = np.array([max(own, radii[everything.class_names[k]]) for k in kept])
-            distance = np.linalg.norm(others - position, axis=1)
-            if (distance < reach - 0.5 * voxel_size_angst).any():
-                continue
-        kept.append(index)
-    winners = everything.take(np.array(kept))
+    contenders = [
+        Contender(
+            candidates.template,
+            np.rint(candidates.refined.positions_vox[index]).astype(np.int64),
+            candidates.refined.rotations[index],
+            float(part.figures["sigmas"][index]),
+        )
+        for candidates, part in zip(found, parts, strict=True)
+        for index in range(len(part))
+    ]
+    reaches = [
+        Reach(
+            masked.template.radius_angst / masked.template.voxel_size_angst,
+            masked.support_radius_vox,
+            threshold,
+        )
+        for masked, threshold in zip(setup.basis.templates, thresholds, strict=True)
+    ]
+    rotators = [refiner.rotator for refiner in refiners]
+    winners = everything.take(select(setup.volume, rotators, reaches, contenders))
     return winners.take(np.argsort(-winners.figures["probability"], kind="stable"))

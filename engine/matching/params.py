@@ -41,9 +41,9 @@ class MatchParams:
     largest_basis: int = 400
     tile_bytes: float = 5e8
     edge_share: float = 0.5
-    n_nulls: int = 59
-    null_rotations: int = 700
+    n_nulls: int = 49
+    null_rotations: int = 600
     block_share: float = 0.5
-    control_vox: int = 1_000_000
+    control_vox: int = 700_000
     largest_candidates: int = 5000
     seed: int = 0

@@ -66,6 +66,11 @@ class Refiner:
             self._basis, self._gram, 0, self._basis.coefficients_of(0, rotations)
         )
 
+    @property
+    def rotator(self) -> TemplateRotator:
+        """Turns the template."""
+        return self._rotator
+
     def refine(self, positions_vox: Ints) -> Refined:
         """Refine candidates (n, 3) within a voxel of where they were found."""
         parts = [

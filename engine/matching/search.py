@@ -28,7 +28,7 @@ from engine.matching.matched_volume import MatchedVolume
 from engine.matching.rotation_grid import distinct_rotations, even_rotations
 from engine.matching.scan import best_over_rotations
 
-N_SAMPLES = 2048
+N_SAMPLES = 1024
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def stages_for(n_rotations: int, keep: float) -> tuple[Stage, ...]:
     its norm (it loses 5-15 % to the grid), far above the best tenth of the voxels.
     """
     coarse = Stage(min(300, n_rotations), 0.94, 1.0)
-    middle = Stage(min(2000, n_rotations), 0.97, 0.1)
-    return coarse, middle, Stage(n_rotations, keep, 0.004)
+    middle = Stage(min(2000, n_rotations), 0.955, 0.1)
+    return coarse, middle, Stage(n_rotations, keep, 0.0025)
 
 
 @dataclass(frozen=True)
