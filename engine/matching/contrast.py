@@ -14,7 +14,7 @@ from engine.matching.filters import MatchFilter
 from engine.matching.matched_volume import matched_volume
 from engine.matching.params import MatchParams
 from engine.matching.peaks import local_maxima, without_overlap
-from engine.matching.region import padded_to, search_region
+from engine.matching.region import common_box, search_region
 from engine.matching.rotation_grid import even_rotations
 from engine.matching.scan import best_over_rotations
 from engine.matching.search import filtered_gram, score_coefficients
@@ -53,8 +53,7 @@ def decide_contrast(
     """Match a central part with both signs and keep the one with the higher peaks."""
     starts = [max(0, (n - PART_VOX) // 2) for n in tomogram.voxels.shape]
     part = tomogram.voxels[tuple(slice(s, s + PART_VOX) for s in starts)]
-    box = max(t.box_vox for t in templates)
-    masked = tuple(masked_template(padded_to(t, box)) for t in templates)
+    masked = tuple(masked_template(t) for t in common_box(templates))
     basis = template_basis(masked, keep=0.95, largest=params.largest_basis)
     upright, flipped = _peak_heights(part, basis, match_filter, params)
     keep = upright >= flipped

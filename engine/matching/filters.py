@@ -6,7 +6,7 @@ the same correlations (<W t, x> = <t, W x>) and leaves templates and their basis
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -61,6 +61,8 @@ class MatchFilter:
         Half-amplitude resolution of a Gaussian fall-off; None for none.
     whitening
         Noise amplitude to divide by; None leaves the spectrum as it is.
+    microscope
+        Optics where the tilts do not give them.
     """
 
     voxel_size_angst: float
@@ -70,6 +72,18 @@ class MatchFilter:
     high_pass_angst: float | None = None
     whitening: RadialSpectrum | None = None
     microscope: Microscope = field(default_factory=Microscope)
+
+    @property
+    def optics(self) -> Microscope:
+        """The microscope, with what the tilts know of it in its place."""
+        if self.tilts is None:
+            return self.microscope
+        known = {
+            name: value
+            for name in ("voltage_kv", "spherical_aberration_mm", "amplitude_contrast")
+            if (value := getattr(self.tilts, name)) is not None
+        }
+        return replace(self.microscope, **known)
 
     @property
     def is_binary(self) -> bool:
@@ -153,7 +167,7 @@ class MatchFilter:
         values = torch.ones_like(freq_per_angst)
         defocus_um = float(self.tilts.defocus_um[index])
         if math.isfinite(defocus_um):
-            values = values * contrast_transfer(freq_per_angst, defocus_um, self.microscope)
+            values = values * contrast_transfer(freq_per_angst, defocus_um, self.optics)
         exposure = float(self.tilts.exposure_e_per_angst2[index])
         if math.isfinite(exposure):
             values = values * dose_attenuation(freq_per_angst, exposure)

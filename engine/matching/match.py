@@ -23,7 +23,7 @@ from engine.matching.params import MatchParams
 from engine.matching.peaks import local_maxima, without_overlap
 from engine.matching.probability import Readouts, probabilities
 from engine.matching.refinement import Refiner
-from engine.matching.region import halo_for, padded_to, search_region
+from engine.matching.region import common_box, halo_for, search_region
 from engine.matching.rotation_grid import rotations_for
 from engine.matching.selection import Contender, Reach, select
 from engine.matching.search import (
@@ -246,8 +246,7 @@ def _set_up(
     rng: np.random.Generator,
     device: torch.device,
 ) -> _Setup:
-    box = max(t.box_vox for t in templates)
-    masked = tuple(masked_template(padded_to(t, box)) for t in templates)
+    masked = tuple(masked_template(t) for t in common_box(templates))
     basis = template_basis(masked, keep=params.keep, largest=params.largest_basis)
     radius = min(t.support_radius_vox for t in masked)
     region = search_region(volume.shape, params.edge_share * radius)

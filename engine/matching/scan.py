@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor
 
+from engine.matching.scan_gpu import HAS_KERNEL, fused_best
+
 # The product of a block stays in the second-level cache (1 MB a core on common machines).
 ROTATION_BLOCK, VOXEL_BLOCK = 512, 1024
+# A wider basis does not fit the chip's shared memory.
+LARGEST_FUSED = 256
 
 
 def best_over_rotations(coefficients: Tensor, maps: Tensor, rows: Tensor) -> Tensor:
@@ -45,6 +49,8 @@ def best_over_rotations(coefficients: Tensor, maps: Tensor, rows: Tensor) -> Ten
 
 
 def _on_gpu(coefficients: Tensor, maps: Tensor, rows: Tensor, best: Tensor) -> Tensor:
+    if HAS_KERNEL and len(rows) <= LARGEST_FUSED:
+        return fused_best(coefficients, maps.index_select(0, rows))
     # Large blocks: a launch costs more than the memory that a block takes.
     step = max(1, (1 << 28) // max(1, len(coefficients)))
     for start in range(0, maps.shape[1], step):

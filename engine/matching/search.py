@@ -29,6 +29,8 @@ from engine.matching.rotation_grid import distinct_rotations, even_rotations
 from engine.matching.scan import best_over_rotations
 
 N_SAMPLES = 1024
+# Voxels whose correlations with the whole basis are held at once.
+WHOLE_BASIS_VOXELS = 8192
 
 
 @dataclass(frozen=True)
@@ -264,40 +266,61 @@ def scan_tile(
         values = values[:, searched]
     n_templates = len(table.by_template)
     out = torch.zeros((n_templates, maps.maps.shape[1]), dtype=torch.float32, device=values.device)
-    for number in range(n_templates if len(searched) else 0):
-        inverse = maps.inverse_norms[spectra.masks[number]][searched]
-        out[number, searched] = _scan_voxels(
-            volume, table, number, values, inverse, searched, maps.tile
-        )
+    if len(searched):
+        inverses = [maps.inverse_norms[mask][searched] for mask in spectra.masks]
+        scores = [
+            _everywhere(table, number, values, inverses[number]) for number in range(n_templates)
+        ]
+        _best_voxels(volume, table, scores, inverses, searched, maps.tile)
+        for number in range(n_templates):
+            out[number, searched] = scores[number]
     return out.cpu().numpy().reshape(n_templates, *maps.tile.shape)
 
 
-def _scan_voxels(
-    volume: MatchedVolume,
-    table: SearchTable,
-    number: int,
-    maps: Tensor,
-    inverse: Tensor,
-    voxels: Tensor,
-    tile: Tile,
-) -> Tensor:
-    """Scores (n,) of a template at the searched voxels of a tile, stage after stage."""
+def _everywhere(table: SearchTable, number: int, maps: Tensor, inverse: Tensor) -> Tensor:
+    """Scores (n,) of a template at the searched voxels from the scanned maps alone."""
     stages, limits = table.by_template[number], table.limits[number]
     scores = best_over_rotations(stages[0].coefficients, maps, stages[0].rows) * inverse
-    chosen = torch.arange(len(scores), device=scores.device)
-    for index, (stage, (low, high)) in enumerate(zip(stages[1:], limits, strict=True)):
-        chosen = chosen[scores[chosen] > low]
+    for stage, limit in zip(stages[1:-1], limits[:-1], strict=True):
+        chosen = torch.nonzero(scores > limit[0]).reshape(-1)
         if not len(chosen):
             break
-        if index + 1 < len(limits):
-            here = maps[:, chosen]
-        else:
-            here = _whole_basis(volume, table.basis, voxels[chosen], tile).to(maps.device)
-        finer = best_over_rotations(stage.coefficients, here, stage.rows) * inverse[chosen]
-        coarse = scores[chosen]
-        share = ((coarse - low) / max(high - low, 1e-9)).clamp(0.0, 1.0)
-        scores[chosen] = coarse + share * (finer - coarse)
+        finer = best_over_rotations(stage.coefficients, maps[:, chosen], stage.rows)
+        scores[chosen] = _blended(scores[chosen], finer * inverse[chosen], limit)
     return scores
+
+
+def _best_voxels(
+    volume: MatchedVolume,
+    table: SearchTable,
+    scores: list[Tensor],
+    inverses: list[Tensor],
+    voxels: Tensor,
+    tile: Tile,
+) -> None:
+    """Replace the best scores by those of the finest grid in the whole basis, in place."""
+    limits = [limits[-1] for limits in table.limits]
+    taken = torch.stack(
+        [own > limit[0] for own, limit in zip(scores, limits, strict=True)]
+    )
+    union = torch.nonzero(taken.any(dim=0)).reshape(-1)
+    for start in range(0, len(union), WHOLE_BASIS_VOXELS):
+        some = union[start : start + WHOLE_BASIS_VOXELS]
+        maps = _whole_basis(volume, table.basis, voxels[some], tile).to(voxels.device)
+        for number, own in enumerate(scores):
+            mine = torch.nonzero(taken[number, some]).reshape(-1)
+            if not len(mine):
+                continue
+            stage, chosen = table.by_template[number][-1], some[mine]
+            finer = best_over_rotations(stage.coefficients, maps[:, mine], stage.rows)
+            own[chosen] = _blended(own[chosen], finer * inverses[number][chosen], limits[number])
+
+
+def _blended(coarse: Tensor, fine: Tensor, limit: tuple[float, float]) -> Tensor:
+    """From the coarse score at the lower limit to the fine one at the upper."""
+    low, high = limit
+    share = ((coarse - low) / max(high - low, 1e-9)).clamp(0.0, 1.0)
+    return coarse + share * (fine - coarse)
 
 
 def _whole_basis(

@@ -8,6 +8,7 @@ from scipy.ndimage import spline_filter
 from scipy.spatial.transform import Rotation
 
 from engine.data.arrays import Float32s, Ints
+from engine.data.orientations import no_rotations
 from engine.data.tomogram import TiltRange
 from engine.errors import BadInputError
 from engine.matching.basis import rotate_volume, voxel_offsets_xyz
@@ -89,7 +90,7 @@ def planted_scene(
     shape: tuple[int, int, int],
     *,
     snr: float,
-    snr_radius_vox: float,
+    snr_radius_vox: float | None,
     distances_vox: tuple[float, ...],
     margin_vox: int,
     tilt_range: TiltRange | None,
@@ -102,7 +103,9 @@ def planted_scene(
     structures
         Cubic densities, centre n // 2.
     snr
-        Variance of the first structure within `snr_radius_vox` over the noise's.
+        Signal variance over noise variance, before the missing wedge takes its share of both: of
+        the first structure within `snr_radius_vox`, or, where that is None, of the whole volume
+        within the copies' spheres.
     distances_vox
         Radius of each structure: two copies are at least the sum of theirs apart.
     margin_vox
@@ -116,7 +119,7 @@ def planted_scene(
         The copies do not fit.
     """
     positions, kinds = _places(counts, shape, distances_vox, margin_vox, rng)
-    rotations = Rotation.random(len(kinds), rng=rng)
+    rotations = Rotation.random(len(kinds), rng=rng) if len(kinds) else no_rotations()
     largest = max(s.shape[0] for s in structures)
     voxels = np.zeros([n + 2 * largest for n in shape], dtype=np.float32)
     for kind, structure in enumerate(structures):
@@ -128,14 +131,35 @@ def planted_scene(
             low = positions[index] + largest - box // 2
             voxels[tuple(slice(a, a + box) for a in low)] += copy
     voxels = voxels[tuple(slice(largest, largest + n) for n in shape)]
-    axis = np.arange(structures[0].shape[0]) - structures[0].shape[0] // 2
-    squared = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
-    inside = structures[0][squared <= snr_radius_vox**2]
-    deviation = float(np.sqrt(inside.var() / snr))
+    if snr_radius_vox is None:
+        variance = _variance_inside(voxels, positions, [distances_vox[k] for k in kinds])
+    else:
+        variance = float(structures[0][_sphere(structures[0].shape[0], snr_radius_vox)].var())
+    deviation = float(np.sqrt(variance / snr))
     voxels = voxels + rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
     if tilt_range is not None:
         voxels = apply_missing_wedge(torch.from_numpy(voxels), tilt_range).numpy()
     return PlantedScene(voxels, positions, rotations, kinds)
+
+
+def _sphere(box_vox: int, radius_vox: float) -> np.ndarray:
+    axis = np.arange(box_vox) - box_vox // 2
+    squared = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
+    return np.asarray(squared <= radius_vox**2)
+
+
+def _variance_inside(voxels: Float32s, positions: Ints, radii_vox: list[float]) -> float:
+    values = []
+    for position, radius in zip(positions, radii_vox, strict=True):
+        reach = int(np.ceil(radius))
+        low = np.maximum(position - reach, 0)
+        cut = voxels[tuple(slice(a, c + reach + 1) for a, c in zip(low, position, strict=True))]
+        grids = np.meshgrid(
+            *(np.arange(n) + a - c for n, a, c in zip(cut.shape, low, position, strict=True)),
+            indexing="ij",
+        )
+        values.append(cut[sum(g**2 for g in grids) <= radius**2])
+    return float(np.concatenate(values).var())
 
 
 def _places(
@@ -161,4 +185,4 @@ def _places(
             raise BadInputError(f"{sum(counts)} copies do not fit into {shape} voxels")
         places.append(place)
         kinds.append(kind)
-    return np.array(places), np.array(kinds)
+    return np.array(places, dtype=np.int64).reshape(-1, 3), np.array(kinds, dtype=np.int64)

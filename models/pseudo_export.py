@@ -1,0 +1,114 @@
+"""The generator of pseudo-structures as a registry folder: ONNX file, card, manifest."""
+
+import copy
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+import yaml
+
+from engine import __version__
+from engine.data.provenance import parameters_digest
+from engine.segmentation.network_files import CARD_FILE, MANIFEST_FILE, MODEL_FILE, file_sha256
+from models.architectures.pseudo_structures import SIDE_VOX, PseudoStructureGenerator
+from models.onnx_export import OPSET, PARITY_TOLERANCE, Parity, ParityError
+from models.pseudo_training import RADIUS_VOX, PseudoTrainingParams
+
+TASK = "pseudo_structures"
+# Of the training densities. A sample carries no scale: it is fitted to a template before use.
+VOXEL_SIZE_NM = 1.0
+LIMITS = (
+    "Draws random protein-like shapes for the null of template matching; none of them exists.",
+    "Trained on 17 densities at 10 Å per voxel: shapes unlike all of these are not drawn.",
+    "Research use only.",
+)
+
+
+def export_generator(generator: PseudoStructureGenerator, path: Path) -> Parity:
+    """Write `latent` (n, n_latent) -> `density` (n, 32, 32, 32); removed if parity fails.
+
+    Raises
+    ------
+    ParityError
+        ONNX Runtime differs from torch by more than 1e-4 of the largest density.
+    """
+    network = copy.deepcopy(generator).cpu().float()
+    torch.nn.Module.eval(network).requires_grad_(False)
+    with warnings.catch_warnings():
+        # The TorchScript exporter writes no side file and needs no onnxscript.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (torch.zeros(2, network.n_latent),),
+            str(path),
+            input_names=["latent"],
+            output_names=["density"],
+            dynamic_axes={"latent": {0: "n"}, "density": {0: "n"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    parity = _check_parity(network, path)
+    if parity.relative_difference > PARITY_TOLERANCE:
+        path.unlink()
+        raise ParityError(
+            f"{path.name}: ONNX differs from torch by {parity.relative_difference:.1e} of the "
+            f"largest output, allowed is {PARITY_TOLERANCE:.0e}; the file was removed"
+        )
+    return parity
+
+
+def _check_parity(network: PseudoStructureGenerator, path: Path) -> Parity:
+    """Compare torch and ONNX Runtime on another batch size than the exported one."""
+    shape = (5, network.n_latent)
+    latents = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(latents)).numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"latent": latents})[0]
+    return Parity(float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12)))
+
+
+def write_pseudo_model(
+    generator: PseudoStructureGenerator,
+    params: PseudoTrainingParams,
+    metrics: Mapping[str, float],
+    folder: Path,
+    command: str,
+) -> Parity:
+    """Export a trained generator into a registry folder: ONNX, card, manifest (in that order)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parity = export_generator(generator, folder / MODEL_FILE)
+    training = asdict(params) | {
+        "generator_channels": list(params.generator_channels),
+        "critic_channels": list(params.critic_channels),
+        "betas": list(params.betas),
+    }
+    card = {
+        "name": folder.name,
+        "task": TASK,
+        "voxel_size_nm": VOXEL_SIZE_NM,
+        "outputs": ["density"],
+        "halo_vox": 0,
+        "multiple": SIDE_VOX,
+        "n_latent": generator.n_latent,
+        "radius_of_gyration_vox": RADIUS_VOX,
+        "n_parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        "onnx_relative_difference": float(f"{parity.relative_difference:.2e}"),
+        "software_version": __version__,
+        "recipe_sha256": parameters_digest(params),
+        "training": training,
+        "metrics": {name: round(float(value), 4) for name, value in metrics.items()},
+        "limits": list(LIMITS),
+        "command": command,
+    }
+    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    hashes = {name: file_sha256(folder / name) for name in (MODEL_FILE, CARD_FILE)}
+    manifest = json.dumps({"sha256": hashes}, indent=2)
+    (folder / MANIFEST_FILE).write_text(manifest + "\n", encoding="utf-8")
+    return parity
