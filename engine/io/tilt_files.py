@@ -16,8 +16,7 @@ from engine.io.warp import number_in, series_from_tomostar, series_from_warp_xml
 
 Acquisition = Literal["dose_symmetric", "ascending", "descending"]
 KINDS = (".tlt", ".rawtlt", ".mdoc", ".aln", ".xml", ".tomostar")
-# The longest of these files, a Warp XML with its grids, holds a few megabytes.
-MAX_FILE_BYTES = 64_000_000
+MAX_FILE_BYTES = 64_000_000  # A Warp XML with its grids holds a few megabytes.
 # Programs round the same angle differently; tilts are at least 0.5 degrees apart.
 ANGLE_MATCH_DEG = 0.1
 NOT_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f]")

@@ -250,7 +250,7 @@ def _set_up(
     basis = template_basis(masked, keep=params.keep, largest=params.largest_basis)
     radius = min(t.support_radius_vox for t in masked)
     region = search_region(volume.shape, params.edge_share * radius)
-    stages = stages_for(rotations_for(params.angular_step_deg), params.keep)
+    stages = stages_for(rotations_for(params.angular_step_deg), params.keep, len(templates))
     positions = _sample(volume, region, rng)
     table = search_table(volume, basis, stages, positions, device)
     plan = plan_tiles(region, basis.support_vox, _largest_tile(table, params))
@@ -262,8 +262,12 @@ def _set_up(
 
 
 def _largest_tile(table: SearchTable, params: MatchParams) -> int:
-    """Voxels of a tile: spectra take 1 byte a voxel and volume, maps about 2."""
-    return int(params.tile_bytes / (3.0 * table.n_scanned))
+    """Voxels of a tile: spectra take 1 byte a voxel and volume, maps about 2.
+
+    A wide basis gets more memory: small tiles are mostly halo.
+    """
+    share = min(3.0, max(1.0, table.n_scanned / 50.0))
+    return int(params.tile_bytes * share / (3.0 * table.n_scanned))
 
 
 def _sample(volume: MatchedVolume, region: Tile, rng: np.random.Generator) -> Ints:

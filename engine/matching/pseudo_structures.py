@@ -19,8 +19,10 @@ from engine.simulation.macromolecules import blob_chain
 
 # Of the maximum: a generated density fades into a background that is not quite 0.
 BACKGROUND_SHARE = 0.02
-SCALE_ROUNDS, SPECTRUM_ROUNDS = 5, 3
+SCALE_ROUNDS, SPECTRUM_ROUNDS = 8, 3
 RADIUS_TOLERANCE = 0.01
+# The radius answers to the scale less than in proportion where the box cuts: small steps.
+STEP_RANGE = (0.8, 1.25)
 # A shell that a structure lacks is not made of its rounding errors.
 LARGEST_GAIN = 30.0
 # Multiplied shells ring far outside a structure; kept there, the ringing would add to its radius.
@@ -207,14 +209,17 @@ def _matched(density: Float64s, target: _Target) -> Float64s:
         raise BadInputError("expected finite densities with positive values")
     density = np.clip(density / highest - BACKGROUND_SHARE, 0.0, None)
     scale = target.radius_vox / radius_of_gyration_vox(density)
+    best, closest = density, np.inf
     for _ in range(SCALE_ROUNDS):
         fitted = _fitted(_magnified(density, scale, target), target)
         ratio = target.radius_vox / radius_of_gyration_vox(fitted)
-        if abs(ratio - 1.0) < RADIUS_TOLERANCE:
+        if abs(np.log(ratio)) < closest:
+            best, closest = fitted, abs(np.log(ratio))
+        if closest < RADIUS_TOLERANCE:
             break
-        scale *= ratio
-    fitted *= _mass_ratio(fitted, target)
-    return fitted
+        scale *= np.clip(ratio, *STEP_RANGE)
+    best *= _mass_ratio(best, target)
+    return best
 
 
 def _magnified(density: Float64s, scale: float, target: _Target) -> Float64s:

@@ -16,7 +16,7 @@ else:
     HAS_KERNEL = True
 
 BLOCK_VOXELS = 128
-BLOCK_ROTATIONS = 64
+BLOCK_ROTATIONS = 128
 # Half precision ends at 65,504: larger maps are scaled down first.
 LARGEST_HALF = 1e4
 

@@ -29,6 +29,7 @@ from engine.matching.rotation_grid import distinct_rotations, even_rotations
 from engine.matching.scan import best_over_rotations
 
 N_SAMPLES = 1024
+SCANNED_KEEP, LEAST_SCANNED_KEEP = 0.955, 0.85
 # Voxels whose correlations with the whole basis are held at once.
 WHOLE_BASIS_VOXELS = 8192
 
@@ -52,15 +53,16 @@ class Stage:
     upper_share: float
 
 
-def stages_for(n_rotations: int, keep: float) -> tuple[Stage, ...]:
+def stages_for(n_rotations: int, keep: float, n_templates: int) -> tuple[Stage, ...]:
     """Stages of a scan whose finest grid has `n_rotations` in a basis that keeps `keep`.
 
     A copy of the template that stands out by 5 sigma still does so with 300 rotations and 0.94 of
     its norm (it loses 5-15 % to the grid), far above the best tenth of the voxels.
     """
     coarse = Stage(min(300, n_rotations), 0.94, 1.0)
-    middle = Stage(min(2000, n_rotations), 0.955, 0.1)
-    return coarse, middle, Stage(n_rotations, keep, 0.0025)
+    middle = Stage(min(2000, n_rotations), SCANNED_KEEP, 0.1)
+    # Each template's peaks fill a few voxels in ten thousand even where it is abundant.
+    return coarse, middle, Stage(n_rotations, keep, max(0.0025 / n_templates, 0.0003))
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ def search_table(
     """Prepare a scan; `positions_vox` (n, 3) are the voxels whose scores set the stages' limits."""
     gram = filtered_gram(basis, volume.filter)
     points = point_maps(volume, basis, positions_vox)
-    n_scanned = scanned_size(basis, stages[-2].keep)
+    n_scanned = scanned_size(basis)
+    scanned_keeps = scanned_keep(basis)
     by_template, limits, sigma = [], [], []
     for number, mask in enumerate(mask_numbers(basis)):
         inverse = points.inverse_norms[mask]
@@ -173,7 +176,8 @@ def search_table(
         borders: list[tuple[float, float]] = []
         for index, stage in enumerate(stages):
             last = index + 1 == len(stages)
-            rows = telling_rows(basis, number, stage.keep, basis.size if last else n_scanned)
+            keep = stage.keep if last else min(stage.keep, scanned_keeps[number])
+            rows = telling_rows(basis, number, keep, basis.size if last else n_scanned)
             table = _stage_table(basis, gram, number, stage.n_rotations, rows)
             if last:
                 some = table.coefficients[:: max(1, len(table.coefficients) // 500)]
@@ -201,12 +205,24 @@ def _stage_table(
     return StageTable(torch.from_numpy(scaled), torch.from_numpy(rows))
 
 
-def scanned_size(basis: TemplateBasis, keep: float) -> int:
-    """Volumes at the front of the basis that keep a share of every template's norm."""
+def scanned_keep(basis: TemplateBasis) -> list[float]:
+    """Share of each template's norm that the scanned maps must hold.
+
+    A larger template stands out by more sigmas at the same contrast, as the root of its voxels;
+    it may lose as much of its norm as still leaves it ahead of the smallest one.
+    """
+    voxels = np.array([template.mask.sum(dtype=np.float64) for template in basis.templates])
+    shares = SCANNED_KEEP * np.sqrt(voxels.min() / voxels)
+    return [float(share) for share in shares.clip(LEAST_SCANNED_KEEP, SCANNED_KEEP)]
+
+
+def scanned_size(basis: TemplateBasis) -> int:
+    """Volumes at the front of the basis that hold `scanned_keep` of every template."""
+    needed = np.array(scanned_keep(basis)) ** 2
     for block in basis.blocks:
         stop = block.start + 2 * block.degree + 1
-        held = [_held(basis, number, stop) for number in range(len(basis.templates))]
-        if min(held) >= keep**2:
+        held = np.array([_held(basis, number, stop) for number in range(len(basis.templates))])
+        if (held >= needed).all():
             return stop
     return basis.size
 

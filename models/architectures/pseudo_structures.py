@@ -46,7 +46,7 @@ class PseudoStructureGenerator(nn.Module):
         At 4, 8, 16 and 32 voxels.
     """
 
-    def __init__(self, n_latent: int = 64, channels: Sequence[int] = (64, 64, 32, 16)) -> None:
+    def __init__(self, n_latent: int = 64, channels: Sequence[int] = (64, 64, 24, 12)) -> None:
         super().__init__()
         if len(channels) != N_LEVELS + 1:
             raise ValueError(f"expected channels of {N_LEVELS + 1} levels, found {len(channels)}")
