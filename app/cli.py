@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from app.commands import (
     analyze,
+    atlas,
     bench,
     cohort,
     demo,
@@ -38,6 +39,7 @@ COMMAND_FILES = (
     doctor,
     analyze,
     match,
+    atlas,
     cohort,
     template,
     report,

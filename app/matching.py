@@ -9,6 +9,7 @@ import torch
 
 from app.context import Device
 from app.score_store import ScoresOnDisk
+from app.wiring import structure_source
 from engine import __version__
 from engine.data.arrays import Bools
 from engine.data.measurements import QualityFlag
@@ -25,9 +26,10 @@ from engine.io.wedge import estimate_tilt_range
 from engine.matching.abundance import Abundance, abundance
 from engine.matching.contrast import decide_contrast
 from engine.matching.filters import MatchFilter
-from engine.matching.match import MatchResult, match_templates
+from engine.matching.match import match_templates
 from engine.matching.matched_volume import matched_volume, radial_spectrum
 from engine.matching.params import MatchParams
+from engine.matching.results import MatchResult
 
 CONTRAST_UNSURE = "contrast_uncertain"
 
@@ -87,9 +89,7 @@ def match_file(
         The folder cannot be made or holds files of others.
     """
     require_writable(out_folder)
-    templates = tuple(
-        read_template(path, symmetry=request.symmetry) for path in request.templates
-    )
+    templates = tuple(read_template(path, symmetry=request.symmetry) for path in request.templates)
     _require_distinct(templates, request.templates)
     tomogram, findings = read_with_findings(
         request.tomogram,
@@ -105,7 +105,7 @@ def match_file(
     work = out_folder.absolute().parent / (
         f".{out_folder.name}.match-{_content_key(provenance)[:16]}"
     )
-    store = ScoresOnDisk(work, len(templates), tomogram.voxels.shape)  # type: ignore[arg-type]
+    store = ScoresOnDisk(work, len(templates), tomogram.voxels.shape)
     resumed = store.n_done
     result = match_templates(
         tomogram,
@@ -115,6 +115,7 @@ def match_file(
         search=search,
         device=_torch_device(device),
         store=store,
+        source=structure_source() if request.params.null != "scrambled" else None,
         on_progress=on_progress,
     )
     abundances = tuple(
@@ -169,9 +170,7 @@ def _read_mask(path: Path, tomogram: Tomogram) -> Bools:
     return np.asarray(mask.voxels > 0.5)
 
 
-def _filter(
-    request: MatchRequest, tomogram: Tomogram, flags: list[QualityFlag]
-) -> MatchFilter:
+def _filter(request: MatchRequest, tomogram: Tomogram, flags: list[QualityFlag]) -> MatchFilter:
     tilt_range = request.tilt_range
     if tilt_range is None and request.tilts is None:
         tilt_range = estimate_tilt_range(tomogram.voxels)
@@ -223,9 +222,7 @@ def _with_contrast(
     return decision.tomogram
 
 
-def _provenance(
-    request: MatchRequest, tomogram: Tomogram, match_filter: MatchFilter
-) -> Provenance:
+def _provenance(request: MatchRequest, tomogram: Tomogram, match_filter: MatchFilter) -> Provenance:
     parameters = {
         "params": parameters_digest(request.params),
         "filter": parameters_digest(str(match_filter)),

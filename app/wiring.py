@@ -3,10 +3,11 @@
 from functools import lru_cache
 
 from engine.data.provenance import FileDigest
+from engine.matching.pseudo_source import PseudoStructureSource
 from engine.segmentation.inference import Networks, load_network
 from models.registry import model_folder
 
-COARSE_MODEL, FINE_MODEL = "coarse-3", "fine-4"
+COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-3", "fine-4", "pseudo-1"
 
 
 @lru_cache(maxsize=2)
@@ -27,3 +28,14 @@ def shipped_networks(device: str = "auto") -> Networks:
 def network_digests(networks: Networks) -> tuple[FileDigest, ...]:
     """File digests of both networks, for content keys and provenance."""
     return (networks.coarse.spec.digest, networks.fine.spec.digest)
+
+
+def structure_source() -> PseudoStructureSource:
+    """Open the generator of pseudo-structures after checking its hash.
+
+    Raises
+    ------
+    ModelFileError
+        The file was altered.
+    """
+    return PseudoStructureSource(model_folder(PSEUDO_MODEL))

@@ -16,7 +16,7 @@ WEDGE = TiltRange(-60.0, 60.0)
 SHAPE = (128, 200, 200)
 BOX_VOX, RADIUS_VOX, N_BLOBS, N_COPIES, N_DECOYS = 32, 12.0, 14, 40, 30
 SCENE_SEED = 7_310
-CROWDED_SHAPE = (200, 360, 360)
+CROWDED_SHAPE = (128, 230, 230)
 # Mass in kDa of the structures, rounded: of the PDB entries as the SHREC challenge lists them
 # (doi:10.2312/3dor.20201167) and, for the larger assemblies, of the complexes they show.
 CROWDED_KDA = {

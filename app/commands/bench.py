@@ -6,7 +6,7 @@ import typer
 
 from app.context import Settings
 
-Name = Literal["segmentation", "inference"]
+Name = Literal["segmentation", "inference", "matching"]
 Tier = Literal["quick", "full"]
 
 
@@ -22,10 +22,14 @@ def bench(
 ) -> None:
     """Run a benchmark and print its figures."""
     # Each benchmark imports torch and runtimes, seconds that other commands should not wait for.
-    from app.bench import inference, segmentation  # noqa: PLC0415
+    from app.bench import inference, matching, segmentation  # noqa: PLC0415
 
     settings: Settings = context.obj
-    run = {"segmentation": segmentation.run, "inference": inference.run}[name]
+    run = {
+        "segmentation": segmentation.run,
+        "inference": inference.run,
+        "matching": matching.run,
+    }[name]
     with settings.progress(f"benchmark {name}") as on_progress:
         result = run(tier, settings.device, on_progress)
     settings.emit(result.to_json(), result.to_text())

@@ -9,6 +9,7 @@ from app.context import Settings
 from engine.data.tomogram import TiltRange
 from engine.errors import BadInputError
 from engine.io.mrc import GivenContrast
+from engine.matching.params import NullKind
 
 
 def register(cli: typer.Typer) -> None:
@@ -57,6 +58,10 @@ def match(
     whiten: Annotated[
         bool, typer.Option("--whiten", help="Divide by the tomogram's radial amplitude.")
     ] = False,
+    null: Annotated[
+        NullKind,
+        typer.Option(help="What a pick must beat: scrambled templates, drawn structures, both."),
+    ] = "scrambled",
     seed: Annotated[int, typer.Option(help="Of control noise and scrambled templates.")] = 0,
 ) -> None:
     """Find copies of known structures, with orientation and significance."""
@@ -83,7 +88,10 @@ def match(
         high_pass_angst=high_pass_angst,
         whiten=whiten,
         params=MatchParams(
-            angular_step_deg=angular_step, n_false_positives=n_false_positives, seed=seed
+            angular_step_deg=angular_step,
+            n_false_positives=n_false_positives,
+            null=null,
+            seed=seed,
         ),
     )
     with settings.progress(f"matching {tomogram.name}") as on_progress:

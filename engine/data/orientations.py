@@ -60,4 +60,5 @@ def rotations_from_zxz(first_second_third_deg: Float64s) -> Rotation:
 
 def axes_zyx(rotations: Rotation, axis_xyz: tuple[float, float, float]) -> Float64s:
     """Where a reference axis points after rotation: (n, 3) unit vectors, (z, y, x)."""
-    return np.atleast_2d(rotations.apply(axis_xyz))[:, ::-1]
+    axes = np.asarray(rotations.apply(axis_xyz), dtype=np.float64).reshape(-1, 3)[:, ::-1]
+    return np.asarray(axes)

@@ -8,9 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from engine.data.orientations import relion_from_rotations
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
-from engine.data.orientations import relion_from_rotations
 from engine.data.tomogram import Tomogram
 from engine.io.digests import fresh_folder, sha256_of, write_text_atomically
 from engine.io.match_picture import write_match_picture
@@ -18,7 +18,7 @@ from engine.io.mrc import write_volume
 from engine.io.mrc_header import SIMULATED_WORDS
 from engine.io.star import write_star
 from engine.matching.abundance import Abundance
-from engine.matching.match import MatchResult, TemplateSummary
+from engine.matching.results import MatchResult, TemplateSummary
 
 PICKS_STAR, PICKS_CSV, SCORES = "picks.star", "picks.csv", "scores.mrc"
 SUMMARY, PICTURE, PROVENANCE = "match.json", "preview.png", "provenance.json"
@@ -82,8 +82,11 @@ def picks_csv(particles: ParticleSet) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     extra = [name for name in EXTRA_COLUMNS if name in particles.figures]
     writer.writerow(
-        ["template", "z_nm", "y_nm", "x_nm", "rot_deg", "tilt_deg", "psi_deg"]
-        + [*FIGURE_COLUMNS, *extra]
+        [
+            *("template", "z_nm", "y_nm", "x_nm", "rot_deg", "tilt_deg", "psi_deg"),
+            *FIGURE_COLUMNS,
+            *extra,
+        ]
     )
     angles = relion_from_rotations(particles.rotations)
     for index in range(len(particles)):

@@ -11,7 +11,7 @@ from matplotlib.patches import Circle
 from engine.data.arrays import Float32s, Float64s
 from engine.data.tomogram import Tomogram
 from engine.io.digests import atomic_file
-from engine.matching.match import MatchResult
+from engine.matching.results import MatchResult
 
 COLOURS = (
     "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00",
@@ -35,11 +35,20 @@ def match_figure(result: MatchResult, tomogram: Tomogram, *, simulated: bool) ->
     """Slices with picks, scores against chance, and the best picks cut out."""
     figure = Figure(figsize=(13.6, 9.4), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(3, 4, height_ratios=(3.0, 1.35, 1.0), width_ratios=(1, 1, 1, 1),
-        left=0.02, right=0.985, top=0.97, bottom=0.02, wspace=0.08, hspace=0.16)
+    grid = figure.add_gridspec(
+        3,
+        4,
+        height_ratios=(3.0, 1.35, 1.0),
+        width_ratios=(1, 1, 1, 1),
+        left=0.02,
+        right=0.985,
+        top=0.97,
+        bottom=0.02,
+        wspace=0.08,
+        hspace=0.16,
+    )
     colours = {
-        summary.template_id: COLOURS[i % len(COLOURS)]
-        for i, summary in enumerate(result.summaries)
+        summary.template_id: COLOURS[i % len(COLOURS)] for i, summary in enumerate(result.summaries)
     }
     _draw_slice(figure.add_subplot(grid[0, :2]), result, tomogram, colours, axis=0)
     right = grid[0, 2:].subgridspec(2, 1, height_ratios=(1, 1.0), hspace=0.22)
@@ -55,7 +64,7 @@ def _best_plane(result: MatchResult, tomogram: Tomogram, axis: int) -> int:
     n = tomogram.voxels.shape[axis]
     places = result.particles.positions_angst[:, axis] / tomogram.voxel_size_angst
     if not len(places):
-        return n // 2
+        return int(n // 2)
     half = max(1.0, SLAB_NM * 10.0 / tomogram.voxel_size_angst)
     counts = [(np.abs(places - plane) <= half).sum() for plane in range(n)]
     return int(np.argmax(counts))
@@ -200,8 +209,7 @@ def _draw_text(
     simulated: bool,
 ) -> None:
     axes.set_axis_off()
-    lines = 0
-    for summary in result.summaries[:8]:
+    for lines, summary in enumerate(result.summaries[:8]):
         axes.text(
             0.0, 0.95 - 0.13 * lines,
             f"{summary.template_id}: {summary.n_picks} picks of {summary.n_candidates} candidates, "
@@ -210,7 +218,6 @@ def _draw_text(
             f"{summary.n_rotations:,} rotations in {result.basis_size} basis volumes",
             color=colours[summary.template_id], fontsize=9, va="top", transform=axes.transAxes,
         )  # fmt: skip
-        lines += 1
     notice = "Research use only. Not for clinical decisions."
     if simulated:
         notice = f"SIMULATED tomogram, no patient.  {notice}"

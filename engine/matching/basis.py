@@ -165,13 +165,15 @@ class TemplateBasis:
         """Flat indices of the voxels where any volume or mask is not 0."""
         flat = self.volumes.reshape(self.size, -1)
         masks = np.stack([template.mask.ravel() for template in self.templates])
-        return np.flatnonzero(np.any(flat != 0, axis=0) | np.any(masks > 0, axis=0))
+        used: Ints = np.flatnonzero(np.any(flat != 0, axis=0) | np.any(masks > 0, axis=0))
+        return used
 
     @cached_property
     def support_offsets(self) -> Ints:
         """Offsets (n, 3) of `support` from the centre, (z, y, x)."""
         box = self.volumes.shape[1:]
-        return np.stack(np.unravel_index(self.support, box), axis=1) - box[0] // 2
+        offsets: Ints = np.stack(np.unravel_index(self.support, box), axis=1) - box[0] // 2
+        return offsets
 
     @cached_property
     def support_values(self) -> Float32s:
@@ -228,7 +230,8 @@ def template_basis(
         start += 2 * degree + 1
     n_degrees = max(degree for degree, _ in chosen) + 1
     columns = tuple(
-        tuple(i for i, (degree, _) in enumerate(chosen) if degree == l) for l in range(n_degrees)
+        tuple(index for index, (degree, _) in enumerate(chosen) if degree == wanted)
+        for wanted in range(n_degrees)
     )
     coefficients = tuple(
         tuple(
@@ -293,9 +296,11 @@ def _expand(templates: tuple[MaskedTemplate, ...]) -> _Expansion:
         parts = values.reshape(n_radii, -1) @ projector
         # Unit norm on the spheres: interpolation loses a little of the grid's.
         scale = np.sqrt((parts**2 * radii[:, None] ** 2).sum() * RADIAL_STEP_VOX)
-        for l in range(degree + 1):
-            by_degree[l].append(parts[:, l * l : (l + 1) ** 2] / scale)
-    return _Expansion(radii, tuple(np.stack(parts) for parts in by_degree))
+        for own in range(degree + 1):
+            by_degree[own].append(parts[:, own * own : (own + 1) ** 2] / scale)
+    return _Expansion(
+        radii.astype(np.float64), tuple(np.stack(parts).astype(np.float64) for parts in by_degree)
+    )
 
 
 def _weighted(expansion: _Expansion, degree: int) -> Float64s:
@@ -356,21 +361,21 @@ def _volumes(
     distance = np.linalg.norm(offsets, axis=1)
     reach = radii_vox[-1]
     inside = distance < reach
-    degree = max(l for l, _ in chosen)
-    harmonics = real_harmonics(degree, offsets[inside]).astype(np.float32)
-    out = np.zeros((sum(2 * l + 1 for l, _ in chosen), box_vox**3), dtype=np.float32)
+    largest = max(degree for degree, _ in chosen)
+    harmonics = real_harmonics(largest, offsets[inside]).astype(np.float32)
+    out = np.zeros((sum(2 * degree + 1 for degree, _ in chosen), box_vox**3), dtype=np.float32)
     start = 0
     weight = radii_vox * np.sqrt(RADIAL_STEP_VOX)
-    for l, index in chosen:
-        profile = radial[l][:, index] / weight
+    for degree, index in chosen:
+        profile = radial[degree][:, index] / weight
         # f(r) ~ r^l near the centre: the mirrored values make the spline even or odd there.
-        mirrored = profile[:3][::-1] * (-1.0) ** l
+        mirrored = profile[:3][::-1] * (-1.0) ** degree
         spline = CubicSpline(
             np.concatenate([-radii_vox[:3][::-1], radii_vox]),
             np.concatenate([mirrored, profile]),
         )
         values = spline(distance[inside]).astype(np.float32)
-        block = harmonics[:, l * l : (l + 1) ** 2] * values[:, None]
-        out[start : start + 2 * l + 1, inside] = block.T
-        start += 2 * l + 1
+        block = harmonics[:, degree * degree : (degree + 1) ** 2] * values[:, None]
+        out[start : start + 2 * degree + 1, inside] = block.T
+        start += 2 * degree + 1
     return out.reshape(-1, box_vox, box_vox, box_vox)

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.data.arrays import Float64s, Ints
+from engine.data.arrays import Float32s, Float64s, Ints
 from engine.matching.refinement import Refined, Refiner
+
+N_RIVALS = 2
+NEAR_VOX = 2
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,20 @@ class Candidates:
 
 
 def rivals_at(
-    found: list[Candidates], refiners: list[Refiner], sigmas: list[float]
+    found: list[Candidates], refiners: list[Refiner], sigmas: list[float], scores: Float32s
 ) -> list[Float64s]:
     """Sigmas by which each candidate's template beats the best other one at its place.
 
-    Every other template is placed and turned at its best within a voxel of the candidate: the
-    specificity read-out after Beck et al. (2009), doi:10.1038/nmeth.1369. Scores in units of
+    The two other templates that the scan scores best there are placed and turned at their best:
+    the specificity read-out after Beck et al. (2009), doi:10.1038/nmeth.1369. Scores in units of
     their own sigma are comparable: for white noise that is the likelihood's square root.
+
+    Parameters
+    ----------
+    sigmas
+        Comparable ones, one a template.
+    scores
+        (n_templates, z, y, x).
 
     Returns
     -------
@@ -46,12 +56,15 @@ def rivals_at(
     for candidates in found:
         own = candidates.refined.scores / sigmas[candidates.template]
         best = np.full(len(own), np.nan)
-        places = np.rint(candidates.refined.positions_vox).astype(np.int64)
-        for number, refiner in enumerate(refiners):
-            if number == candidates.template or not len(places):
-                continue
-            others = refiner.refine(places).scores / sigmas[number]
-            best = np.fmax(best, others)
+        for index, place in enumerate(candidates.positions_vox):
+            box = tuple(slice(max(0, c - NEAR_VOX), c + NEAR_VOX + 1) for c in place)
+            near = scores[(slice(None), *box)].reshape(len(scores), -1).max(axis=1)
+            order = np.argsort(-near / np.array(sigmas))
+            others = [int(n) for n in order if n != candidates.template][:N_RIVALS]
+            for number in others:
+                middle = np.rint(candidates.refined.positions_vox[index]).astype(np.int64)
+                refined = refiners[number].refine(middle[None])
+                best[index] = np.fmax(best[index], refined.scores[0] / sigmas[number])
         margins.append(own - best)
     return margins
 

@@ -7,7 +7,7 @@ import torch
 
 from engine.data.arrays import Float64s
 from engine.data.template import Template
-from engine.data.tomogram import Tomogram
+from engine.data.tomogram import Contrast, Tomogram
 from engine.matching.basis import TemplateBasis, masked_template, template_basis
 from engine.matching.correlation import basis_spectra, plan_tiles, tile_maps
 from engine.matching.filters import MatchFilter
@@ -59,7 +59,7 @@ def decide_contrast(
     keep = upright >= flipped
     chosen = tomogram
     if not keep:
-        recorded = "bright" if tomogram.recorded_contrast == "dark" else "dark"
+        recorded: Contrast = "bright" if tomogram.recorded_contrast == "dark" else "dark"
         chosen = replace(tomogram, voxels=-tomogram.voxels, recorded_contrast=recorded)
     return ContrastDecision(
         chosen,
@@ -76,14 +76,12 @@ def _peak_heights(
     device = torch.device("cpu")
     radius = min(t.support_radius_vox for t in basis.templates)
     region = search_region(volume.shape, params.edge_share * radius)
-    plan = plan_tiles(region, basis.support_vox, int(params.tile_bytes / (3.0 * basis.size)))
+    plan = plan_tiles(region, basis.support_vox, int(params.tile_bytes / (4.0 * basis.size)))
     spectra = basis_spectra(basis, basis.size, plan.fft_shape, device)
     gram = filtered_gram(basis, match_filter)
     rotations = even_rotations(N_ROTATIONS)
     tables = [
-        torch.from_numpy(
-            score_coefficients(basis, gram, t, basis.coefficients_of(t, rotations))
-        )
+        torch.from_numpy(score_coefficients(basis, gram, t, basis.coefficients_of(t, rotations)))
         for t in range(len(basis.templates))
     ]
     rows = torch.arange(basis.size)

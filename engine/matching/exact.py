@@ -1,7 +1,7 @@
 """The score itself: local normalised correlation with the true rotated template.
 
-score(x, R) = <W m (T_R - mean), x> / (|| W m (T_R - mean) || k sigma_m(x)), with the soft mask m, the
-weights W of wedge and optics, k = sqrt(sum m T'^2) / || m T' || and sigma_m(x) the root of the
+score(x, R) = <W m (T_R - mean), x> / (|| W m (T_R - mean) || k sigma_m(x)), with the soft mask m,
+the weights W of wedge and optics, k = sqrt(sum m T'^2) / || m T' || and sigma_m(x) the root of the
 masked sum of squared deviations of the tomogram (Roseman 2003,
 doi:10.1016/S0304-3991(02)00333-9; without W and with a hard mask exactly his). Departure: W is
 applied to the masked template, so that its norm is that of what really correlates.
@@ -132,7 +132,8 @@ def _box_weights(match_filter: MatchFilter, box: int) -> Tensor:
     weights = match_filter.template_weights(z, y, x)
     half = torch.full((box // 2 + 1,), 2.0)
     half[0] = half[-1] = 1.0
-    return weights * half.sqrt() / box**1.5
+    scaled: Tensor = weights * half.sqrt() / box**1.5
+    return scaled
 
 
 def filtered_norm(weighted: Float64s, box_weights: Tensor) -> float:

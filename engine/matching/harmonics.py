@@ -57,8 +57,8 @@ def _quarter_turn(degree: int) -> Float64s:
     low, high = degree**2, (degree + 1) ** 2
     here = real_harmonics(degree, points)[:, low:high]
     there = real_harmonics(degree, turned)[:, low:high]
-    matrix: Float64s = np.linalg.lstsq(here, there, rcond=None)[0]
-    return matrix
+    matrix = np.linalg.lstsq(here, there, rcond=None)[0]
+    return np.asarray(matrix, dtype=np.float64)
 
 
 def _about_z(coefficients: Float32s, cosines: Float32s, sines: Float32s) -> Float32s:
@@ -101,12 +101,12 @@ def turned(coefficients: list[Float64s], rotations: Rotation) -> list[Float32s]:
         if block.shape[1] == 0:
             result.append(np.empty((len(angles), n_orders, 0), dtype=np.float32))
             continue
-        values = np.broadcast_to(block.astype(np.float32), (len(angles), *block.shape))
+        values: Float32s = np.broadcast_to(block.astype(np.float32), (len(angles), *block.shape))
         quarter = _quarter_turn(degree).astype(np.float32)
         # Ry(b) = Rx(-90) Rz(b) Rx(90)
         values = _about_z(values, *waves[0])
-        values = np.matmul(quarter, values)
+        values = np.matmul(quarter, values).astype(np.float32, copy=False)
         values = _about_z(values, *waves[1])
-        values = np.matmul(quarter.T, values)
+        values = np.matmul(quarter.T, values).astype(np.float32, copy=False)
         result.append(_about_z(values, *waves[2]))
     return result

@@ -1,6 +1,9 @@
 """Parameters of a match, with the reason of each default."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+NullKind = Literal["scrambled", "generative", "both"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,11 @@ class MatchParams:
     edge_share
         Centres nearer to a face than this share of the radius are not searched: less than
         about a quarter of a particle is then missing.
+    null
+        What a pick must beat: scrambled templates (the same profile and strength in every degree;
+        needs no further correlations), pseudo-structures drawn by a network, or the worse of both.
     n_nulls, null_rotations
-        Scrambled templates for p-values and the rotations each is tried in.
+        Null structures for p-values and the rotations each is tried in.
     block_share
         Side of a block in which a p-value is taken, in radii.
     control_vox
@@ -41,6 +47,7 @@ class MatchParams:
     largest_basis: int = 400
     tile_bytes: float = 5e8
     edge_share: float = 0.5
+    null: NullKind = "scrambled"
     n_nulls: int = 49
     null_rotations: int = 600
     block_share: float = 0.5

@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 from engine.data.arrays import Float32s, Float64s, Ints
 
 SLAB_VOXELS = 20_000_000
+LOWEST_SIGMA = 2.0
 
 
 def local_maxima(scores: Float32s, above: float) -> tuple[Ints, Float64s]:
@@ -28,7 +29,7 @@ def local_maxima(scores: Float32s, above: float) -> tuple[Ints, Float64s]:
         here = slab[0, 0, inner]
         places = torch.nonzero((here == largest[0, 0, inner]) & (here > above)).numpy()
         values.append(here.numpy()[tuple(places.T)].astype(np.float64))
-        found.append(places + [start, 0, 0])
+        found.append(places + np.array([start, 0, 0]))
     positions, heights = np.concatenate(found), np.concatenate(values)
     order = np.lexsort((*positions.T[::-1], -heights))
     return positions[order], heights[order]
@@ -53,3 +54,13 @@ def without_overlap(positions: Float64s | Ints, radius: float) -> Ints:
         kept.append(index)
         blocked[tree.query_ball_point(position, radius * (1.0 - 1e-9))] = True
     return np.array(kept, dtype=np.int64)
+
+
+def score_peaks(scores: Float32s, sigma: float, radius_vox: float) -> tuple[Ints, Float64s]:
+    """Separate peaks of a score volume, best first: positions (n, 3) and scores (n,).
+
+    From `LOWEST_SIGMA` on: far below any threshold.
+    """
+    positions, heights = local_maxima(scores, LOWEST_SIGMA * sigma)
+    kept = without_overlap(positions, radius_vox)
+    return positions[kept], heights[kept]

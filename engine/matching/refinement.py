@@ -153,7 +153,8 @@ class Refiner:
     def _finish(self, positions_vox: Ints, rotations: Rotation) -> Refined:
         places = positions_vox.astype(np.float64)
         scores = np.empty(len(places))
-        for index, position in enumerate(positions_vox):
+        for index, found in enumerate(positions_vox):
+            position = found
             values = exact_scores(
                 self._volume, self._rotator, position + NEIGHBOURS, rotations[index]
             )

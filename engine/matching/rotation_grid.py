@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from engine.data.arrays import Float64s
 from engine.errors import BadInputError
 
 # Rotations times the cube of the angular step: as optimised quaternion sets have it
@@ -72,7 +73,7 @@ def rotations_for(step_deg: float) -> int:
 
 def step_deg_for(n_rotations: int) -> float:
     """Angular step of n rotations without symmetry, degrees."""
-    return (ROTATIONS_TIMES_STEP3 / n_rotations) ** (1.0 / 3.0)
+    return float((ROTATIONS_TIMES_STEP3 / n_rotations) ** (1.0 / 3.0))
 
 
 def distinct_rotations(rotations: Rotation, symmetry: str) -> Rotation:
@@ -87,12 +88,12 @@ def distinct_rotations(rotations: Rotation, symmetry: str) -> Rotation:
     return rotations[keep]
 
 
-def angle_between_deg(first: Rotation, second: Rotation, symmetry: str = "C1") -> np.ndarray:
+def angle_between_deg(first: Rotation, second: Rotation, symmetry: str = "C1") -> Float64s:
     """Smallest angle from `first` to `second`, over the symmetry's mates; (n,) degrees."""
     group = symmetry_group(symmetry)
     angles = [
         np.atleast_1d((first.inv() * second * group[index]).magnitude())
         for index in range(len(group))
     ]
-    # first^-1 (second s): mates of the second particle's rotation.
-    return np.degrees(np.min(angles, axis=0))
+    smallest: Float64s = np.degrees(np.min(angles, axis=0))
+    return smallest

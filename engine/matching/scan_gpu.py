@@ -22,8 +22,8 @@ LARGEST_HALF = 1e4
 
 if HAS_KERNEL:
 
-    @triton.jit
-    def _kernel(  # type: ignore[no-untyped-def]  # noqa: ANN202, PLR0913
+    @triton.jit  # type: ignore[untyped-decorator]
+    def _kernel(  # type: ignore[no-untyped-def]  # noqa: ANN202
         coefficients, maps, best,  # noqa: ANN001
         n_rotations, n_voxels, row_stride,  # noqa: ANN001
         K: tl.constexpr, ROTATIONS: tl.constexpr, VOXELS: tl.constexpr,  # noqa: N803

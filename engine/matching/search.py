@@ -260,7 +260,8 @@ def telling_rows(basis: TemplateBasis, template: int, keep: float, n_volumes: in
                 strength = float((basis.coefficients[template][degree][:, column] ** 2).sum())
                 strengths.append((strength / (2 * degree + 1), strength, name, degree))
     strengths.sort(reverse=True)
-    held, rows = 0.0, []
+    held = 0.0
+    rows: list[int] = []
     for _, strength, name, degree in strengths:
         if held >= keep**2:
             break
@@ -316,9 +317,7 @@ def _best_voxels(
 ) -> None:
     """Replace the best scores by those of the finest grid in the whole basis, in place."""
     limits = [limits[-1] for limits in table.limits]
-    taken = torch.stack(
-        [own > limit[0] for own, limit in zip(scores, limits, strict=True)]
-    )
+    taken = torch.stack([own > limit[0] for own, limit in zip(scores, limits, strict=True)])
     union = torch.nonzero(taken.any(dim=0)).reshape(-1)
     for start in range(0, len(union), WHOLE_BASIS_VOXELS):
         some = union[start : start + WHOLE_BASIS_VOXELS]
@@ -339,9 +338,7 @@ def _blended(coarse: Tensor, fine: Tensor, limit: tuple[float, float]) -> Tensor
     return coarse + share * (fine - coarse)
 
 
-def _whole_basis(
-    volume: MatchedVolume, basis: TemplateBasis, voxels: Tensor, tile: Tile
-) -> Tensor:
+def _whole_basis(volume: MatchedVolume, basis: TemplateBasis, voxels: Tensor, tile: Tile) -> Tensor:
     """Correlations (K, n) with all of the basis at single voxels of a tile."""
     places = np.stack(np.unravel_index(voxels.cpu().numpy(), tile.shape), axis=1)
     return point_maps(volume, basis, places + np.array(tile.start), with_norms=False).maps

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import brentq
-from scipy.special import erfcinv
 from scipy.spatial.transform import Rotation
+from scipy.special import erfcinv
 from torch import Tensor
 
 from engine.data.arrays import Float32s, Float64s, Ints
@@ -185,8 +185,12 @@ def null_table(
             start = basis.blocks[name].start
             out[:, :, start : start + order] = values[:, :, :, column].transpose(2, 0, 1)
     flat_rows = out.reshape(-1, basis.size)
-    scaled = score_coefficients(basis, table.gram, template, flat_rows)
-    return NullTable(torch.from_numpy(scaled.reshape(out.shape)), mask_number)
+    # Scrambling keeps the norm in every degree: what is cut off is the same for all.
+    flat_rows[:, n:] = 0.0
+    scaled = score_coefficients(basis, table.gram, template, flat_rows)[:, :n]
+    return NullTable(
+        torch.from_numpy(np.ascontiguousarray(scaled).reshape(*out.shape[:2], n)), mask_number
+    )
 
 
 def _wigner(n_degrees: int, rotations: Rotation) -> list[Float32s]:

@@ -21,7 +21,8 @@ def workers() -> int:
 def forward(volume: Tensor, shape: Box | None = None) -> Tensor:
     """`rfftn` of a (z, y, x) volume, zero-padded at its end to `shape`."""
     if volume.device.type != "cpu":
-        return torch.fft.rfftn(volume, s=shape)
+        spectrum: Tensor = torch.fft.rfftn(volume, s=shape)
+        return spectrum
     return torch.from_numpy(scipy.fft.rfftn(volume.numpy(), s=shape, workers=workers()))
 
 
@@ -32,7 +33,8 @@ def inverse_inner(spectrum: Tensor, shape: Box, halo: int, inner: Box) -> Tensor
     """
     z, y, x = (slice(halo, halo + n) for n in inner)
     if spectrum.device.type != "cpu":
-        return torch.fft.irfftn(spectrum, s=shape)[z, y, x]
+        whole: Tensor = torch.fft.irfftn(spectrum, s=shape)
+        return whole[z, y, x]
     values, n = spectrum.numpy(), workers()
     values = scipy.fft.ifft(values, axis=0, workers=n, overwrite_x=True)[z]
     values = scipy.fft.ifft(values, axis=1, workers=n)[:, y]
@@ -48,7 +50,8 @@ def spectrum_of_small(box: Tensor, shape: Box) -> Tensor:
     if box.device.type != "cpu":
         spectrum = torch.fft.rfft(_wrapped(box, shape[2], 2), dim=2)
         spectrum = torch.fft.fft(_wrapped(spectrum, shape[1], 1), dim=1)
-        return torch.fft.fft(_wrapped(spectrum, shape[0], 0), dim=0)
+        full: Tensor = torch.fft.fft(_wrapped(spectrum, shape[0], 0), dim=0)
+        return full
     n = workers()
     values = scipy.fft.rfft(_wrapped(box, shape[2], 2).numpy(), axis=2, workers=n)
     values = _wrapped(torch.from_numpy(values), shape[1], 1).numpy()

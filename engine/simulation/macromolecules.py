@@ -31,12 +31,15 @@ class PlantedScene:
         n, reference onto copy.
     kinds
         (n,) index of the structure.
+    noise_deviation
+        Of the white noise, before the wedge.
     """
 
     voxels: Float32s
     positions_vox: Ints
     rotations: Rotation
     kinds: Ints
+    noise_deviation: float
 
 
 def blob_chain(
@@ -77,7 +80,7 @@ def _walk(n: int, step: float, reach: float, rng: np.random.Generator) -> np.nda
                 points.append(new)
         centred = np.array(points) - np.mean(points, axis=0)
         if len(points) == n and np.linalg.norm(centred, axis=1).max() <= reach:
-            return centred
+            return np.asarray(centred)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -139,7 +142,7 @@ def planted_scene(
     voxels = voxels + rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
     if tilt_range is not None:
         voxels = apply_missing_wedge(torch.from_numpy(voxels), tilt_range).numpy()
-    return PlantedScene(voxels, positions, rotations, kinds)
+    return PlantedScene(voxels, positions, rotations, kinds, deviation)
 
 
 def _sphere(box_vox: int, radius_vox: float) -> np.ndarray:
