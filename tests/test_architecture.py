@@ -33,6 +33,8 @@ MAY_TOUCH_DISK = (
     "models/recipe.py",
     "models/training.py",
     "models/training_pool.py",
+    "models/pseudo_export.py",
+    "models/pseudo_training.py",
     # Reads what ships inside the package, nothing of the user's.
     "diagnostics/packaged.py",
 )

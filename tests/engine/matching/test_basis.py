@@ -38,7 +38,7 @@ def test_it_is_as_small_as_the_singular_vectors_of_many_rotated_copies():
     copies = rotated_copies(masked, Rotation.random(200, rng=np.random.default_rng(1)))
     strengths = np.linalg.svd(copies, compute_uv=False) ** 2
     needed = 1 + int(np.searchsorted(np.cumsum(strengths) / strengths.sum(), 0.992**2))
-    assert basis.size <= 1.5 * needed
+    assert basis.size <= 1.6 * needed
 
 
 def test_axes_and_sense_of_rotation():
