@@ -50,7 +50,7 @@ def relion_from_rotations(rotations: Rotation) -> Float64s:
 def rotations_from_zxz(first_second_third_deg: Float64s) -> Rotation:
     """Reference-to-particle rotations from extrinsic z, x, z angles in degrees; shape (n, 3).
 
-    PyTom's (z1, x, z2) and, with the order that its table gives, Dynamo's (tdrot, tilt, narot).
+    PyTom's (z1, x, z2). Dynamo's (tdrot, tilt, narot) turn the particle onto the reference: invert.
     """
     angles = np.asarray(first_second_third_deg, dtype=np.float64).reshape(-1, 3)
     if not len(angles):

@@ -81,13 +81,10 @@ def read_dynamo_table(
             "allow missing angles to use the positions alone",
             path=path,
         )
-    recorded = rows[:, ANGST_PER_PIXEL] if rows.shape[1] > ANGST_PER_PIXEL else None
-    if recorded is not None and not recorded.any():
-        recorded = None
     sizes = voxel_sizes(
         path,
         n,
-        recorded_angst=recorded,
+        recorded_angst=_recorded_angst(rows),
         given_angst=voxel_size_angst,
         default_angst=default_voxel_size_angst,
     )
@@ -146,6 +143,11 @@ def write_dynamo_table(
     return tomograms
 
 
+def recorded_table_sampling(path: Path) -> Float64s | None:
+    """Å a pixel (n,) in column 36; None where the table has none or 0 throughout."""
+    return _recorded_angst(_rows(path))
+
+
 def class_numbers(names: tuple[str, ...]) -> dict[str, int]:
     """Numbers for programs that count classes: the name where all names are, else from 1."""
     distinct = list(dict.fromkeys(names))
@@ -159,6 +161,12 @@ def names_of(numbers: Float64s) -> tuple[str, ...]:
     return tuple(
         str(int(number)) if number.is_integer() else repr(number) for number in numbers.tolist()
     )
+
+
+def _recorded_angst(rows: Float64s) -> Float64s | None:
+    if rows.shape[1] <= ANGST_PER_PIXEL or not rows[:, ANGST_PER_PIXEL].any():
+        return None
+    return rows[:, ANGST_PER_PIXEL]
 
 
 def _rotations(tdrot_tilt_narot_deg: Float64s) -> Rotation:

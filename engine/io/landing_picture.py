@@ -31,8 +31,7 @@ def lie_outside(positions_angst: Float64s, tomogram: Tomogram) -> Bools:
     """Which of n positions (z, y, x) lie beyond the outermost voxels' faces; (n,)."""
     places_vox = positions_angst.reshape(-1, 3) / tomogram.voxel_size_angst
     beyond = (places_vox < -0.5) | (places_vox >= np.array(tomogram.voxels.shape) - 0.5)
-    outside: Bools = beyond.any(axis=1)
-    return outside
+    return np.asarray(beyond.any(axis=1))
 
 
 def fitting_binning(positions_angst: Float64s, tomogram: Tomogram) -> int | None:
