@@ -20,7 +20,8 @@ from engine.io.dynamo_table import (
     write_dynamo_table,
 )
 from engine.io.em_motl import read_motl, write_motl
-from engine.io.landing_picture import MOSTLY, fitting_binning, lie_outside, write_landing_picture
+from engine.io.landing import landing_hint, lie_outside
+from engine.io.landing_picture import write_landing_picture
 from engine.io.mrc import read_tomogram
 from engine.io.mrc_header import read_header
 from engine.io.particle_coordinates import ORIENTATION_KNOWN, are_oriented
@@ -115,10 +116,9 @@ def check(
     everything = _read(picks, voxel_size_angst, grid, True)
     particles = _of_tomogram(everything, picks, volume, tomogram_name)
     n_outside = int(lie_outside(particles.positions_angst, volume).sum())
-    binning = fitting_binning(particles.positions_angst, volume)
+    hint = landing_hint(particles.positions_angst, volume)
     with fresh_folder(out) as staging:
         write_landing_picture(staging / PICTURE, particles, volume, radius_angst=radius_nm * 10.0)
-    hint = _hint(n_outside, len(particles), binning)
     result = {
         "picks": str(picks),
         "tomogram": volume.tomogram_id,
@@ -126,14 +126,15 @@ def check(
         "n_outside": n_outside,
         "n_other_tomograms": len(everything) - len(particles),
         "oriented": are_oriented(particles),
-        "fitting_binning": binning,
-        "hint": hint,
+        "fitting_binning": hint.binning if hint and hint.code == "binning" else None,
+        "hint_code": hint.code if hint else None,
+        "hint": hint.message if hint else None,
         "out": str(out),
         "files": [PICTURE],
         "simulated": volume.provenance.simulated,
     }
     line = f"{volume.tomogram_id}: {len(particles)} picks, {n_outside} outside; see {out / PICTURE}"
-    lines = [line, *([f"  {hint}"] if hint else []), "Research use only."]
+    lines = [line, *([f"  {hint.message}"] if hint else []), "Research use only."]
     settings.emit(result, "\n".join(lines))
 
 
@@ -281,18 +282,4 @@ def _of_tomogram(
         f"{picks.name}: expected picks of tomogram {wanted!r}, found {some or 'no picks'}; give "
         "--tomogram-name",
         path=picks,
-    )
-
-
-def _hint(n_outside: int, n: int, binning: int | None) -> str | None:
-    if n == 0 or n_outside <= MOSTLY * n:
-        return None
-    if binning is None:
-        return (
-            "most picks lie outside and no usual binning brings them inside: check the voxel size, "
-            "whether coordinates count from the centre, and that this is their tomogram"
-        )
-    return (
-        f"most picks lie outside; they would lie inside if their coordinates counted in voxels "
-        f"{binning} times smaller: check the binning (--voxel-size-angst)"
     )

@@ -8,9 +8,10 @@ Columns, counted from 1: 1 tag, 4-6 shift (x, y, z), 7-9 tdrot, tilt, narot, 10 
   takes them for corners of voxels; here they are centres of voxels, as Dynamo crops them.
 * The template is turned onto the particle clockwise about z by tdrot, the new x by tilt, the new z
   by narot (Dynamo wiki, "Euler angles convention"): the inverse of the extrinsic zxz rotation by
-  (tdrot, tilt, narot). `DynamoParticle::getAlignmentMatrixAlibi4x4` is the same matrix, and the
-  package eulerangles tests the same pair: Dynamo's (-47.273, 1.1777, -132.3) are RELION's
-  (137.7, 1.1777, 42.727).
+  (tdrot, tilt, narot), which is `dynamo_euler2matrix`: "a coordinate r inside v will land in
+  inv(m)*r" (Dynamo wiki, "Table convention"). `DynamoParticle::getAlignmentMatrixAlibi4x4` is the
+  same matrix, and the package eulerangles tests the same pair: Dynamo's (-47.273, 1.1777, -132.3)
+  are RELION's (137.7, 1.1777, 42.727).
 """
 
 import math

@@ -4,9 +4,11 @@ The 512-byte header holds the machine (byte 0), the type of number (byte 3) and 
 (int32 at bytes 4, 8, 12). Rows, counted from 1: 1 score, 5 tomogram, 8-10 coordinate (x, y, z),
 11-13 shift (x, y, z), 17 phi, 18 psi, 19 theta, 20 class.
 
-* Coordinates count from 1 (Matlab); rows and the 1 as in PyTom's `ParticleList.fromMOTL`, whose
-  Z1, Z2, X are phi, psi, theta. The particle lies at coordinate + shift.
-* The template is turned onto the particle by the extrinsic zxz rotation by (phi, theta, psi).
+* Coordinates count from 1 (Matlab); rows as `av3_createmotl` lists them, the 1 as in PyTom's
+  `ParticleList.fromMOTL`, whose Z1, Z2, X are phi, psi, theta. The particle lies at coordinate +
+  shift: AV3 moves it by minus the shift before it turns it back.
+* The template is turned onto the particle by the extrinsic zxz rotation by (phi, theta, psi), the
+  matrix of `tom_pointrotate`; AV3 turns particles back by (-psi, -phi, -theta) to average them.
 * Numbers are float32: whole coordinates are exact, shifts good to 3e-8 of a voxel, angles to 2e-5
   of a degree.
 """

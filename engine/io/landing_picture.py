@@ -15,41 +15,15 @@ from engine.data.orientations import axes_zyx
 from engine.data.particles import ParticleSet
 from engine.data.tomogram import Tomogram
 from engine.io.digests import atomic_file
+from engine.io.landing import lie_outside
 from engine.io.particle_coordinates import are_oriented
 
 CIRCLE, ARROW, FRAME = "#d55e00", "#0072b2", "#888888"
 DPI = 100
 N_MONTAGE, MONTAGE_ROWS = 12, 2
+# Enough for a shift of one voxel to show in noise.
+N_MEAN = 300
 SLAB_NM = 12.0
-# Factors that tomograms are binned by in practice.
-BINNINGS = (2, 3, 4, 5, 6, 8, 10, 12, 16)
-MOSTLY = 0.5
-FITS = 0.95
-
-
-def lie_outside(positions_angst: Float64s, tomogram: Tomogram) -> Bools:
-    """Which of n positions (z, y, x) lie beyond the outermost voxels' faces; (n,)."""
-    places_vox = positions_angst.reshape(-1, 3) / tomogram.voxel_size_angst
-    beyond = (places_vox < -0.5) | (places_vox >= np.array(tomogram.voxels.shape) - 0.5)
-    return np.asarray(beyond.any(axis=1))
-
-
-def fitting_binning(positions_angst: Float64s, tomogram: Tomogram) -> int | None:
-    """Smallest usual binning that brings the positions into the tomogram.
-
-    Returns
-    -------
-    int or None
-        Factor that the positions are to be divided by; None where most lie inside as they are, or
-        where no factor brings 95 % inside.
-    """
-    outside = lie_outside(positions_angst, tomogram)
-    if not len(outside) or outside.mean() <= MOSTLY:
-        return None
-    for binning in BINNINGS:
-        if lie_outside(positions_angst / binning, tomogram).mean() <= 1.0 - FITS:
-            return binning
-    return None
 
 
 def write_landing_picture(
@@ -72,6 +46,8 @@ def landing_figure(particles: ParticleSet, tomogram: Tomogram, *, radius_angst: 
 
     Each slab is the mean over 12 nm around the plane with most picks. Cut out are the 12 picks
     inside the tomogram with the highest scores, or 12 spread over the list where there are none.
+    Beside them the mean of up to 300 picks inside, as they lie: a shift of one voxel or swapped
+    axes put it off the cross.
 
     Parameters
     ----------
@@ -99,7 +75,11 @@ def landing_figure(particles: ParticleSet, tomogram: Tomogram, *, radius_angst: 
     for axis in (0, 1):
         _draw_slab(figure.add_subplot(grid[0, axis]), particles, tomogram, radius_angst, axis)
     shown = _shown(particles, ~outside)
-    _draw_montage(figure, grid[1, :], particles, tomogram, radius_angst, shown)
+    strip = grid[1, :].subgridspec(
+        1, 2, width_ratios=(N_MONTAGE // MONTAGE_ROWS, 1.05), wspace=0.05
+    )
+    _draw_montage(figure, strip[0], particles, tomogram, radius_angst, shown)
+    _draw_means(figure, strip[1], particles.positions_angst[~outside], tomogram, radius_angst)
     figure.suptitle(
         f"{tomogram.tomogram_id}: {len(particles)} picks, {int(outside.sum())} outside "
         f"({width} x {height} x {depth} voxels of {tomogram.voxel_size_angst:g} Å)",
@@ -227,16 +207,73 @@ def _draw_montage(
         axes.set_title(f"pick {shown[place] + 1}", fontsize=8)
 
 
-def _section(voxels: Float32s, position_vox: Float64s, half: int) -> Float64s:
-    """Square of 2 half + 1 voxels, the pick's voxel in the middle; NaN outside the volume."""
-    z, y, x = (int(c) for c in np.rint(position_vox))
+def _draw_means(
+    figure: Figure,
+    cell: SubplotSpec,
+    positions_angst: Float64s,
+    tomogram: Tomogram,
+    radius_angst: float,
+) -> None:
+    """Mean over picks in xy and in xz, with a cross where the picks are."""
+    places = cell.subgridspec(MONTAGE_ROWS, 1, hspace=0.18)
+    n = min(len(positions_angst), N_MEAN)
+    spread = np.linspace(0, len(positions_angst) - 1, n).round().astype(int)
+    places_vox = positions_angst[spread] / tomogram.voxel_size_angst
+    radius_vox = radius_angst / tomogram.voxel_size_angst
+    half = max(4, round(2.0 * radius_vox))
+    for axis, name in ((0, "xy"), (1, "xz")):
+        axes = figure.add_subplot(places[axis, 0])
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if n == 0:
+            axes.set_axis_off()
+            continue
+        axes.imshow(
+            -_mean_section(tomogram.voxels, places_vox, half, axis),
+            cmap="gray",
+            interpolation="nearest",
+        )
+        axes.axhline(half, color=CIRCLE, linewidth=0.8)
+        axes.axvline(half, color=CIRCLE, linewidth=0.8)
+        axes.add_patch(
+            Circle((half, half), radius_vox, fill=False, edgecolor=CIRCLE, linestyle=":")
+        )
+        for spine in axes.spines.values():
+            spine.set_color("black")
+        axes.set_title(f"mean of {n}, {name}", fontsize=8)
+
+
+def _mean_section(voxels: Float32s, places_vox: Float64s, half: int, axis: int) -> Float64s:
+    """Mean of the sections around picks, each voxel over those that have it; NaN where none has."""
+    total = np.zeros((2 * half + 1, 2 * half + 1))
+    count = np.zeros(total.shape)
+    for place in places_vox:
+        section = _section(voxels, place, half, axis)
+        there = np.isfinite(section)
+        total[there] += section[there]
+        count += there
+    mean = np.full(total.shape, np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
+
+
+def _section(voxels: Float32s, position_vox: Float64s, half: int, axis: int = 0) -> Float64s:
+    """Square of 2 half + 1 voxels, the pick's voxel in the middle; NaN outside the volume.
+
+    Normal to z (axis 0) or to y (axis 1), the mean over a few sections.
+    """
+    volume = voxels if axis == 0 else voxels.swapaxes(0, 1)
+    order = [0, 1, 2] if axis == 0 else [1, 0, 2]
+    across, down, right = (int(c) for c in np.rint(position_vox[order]))
     reach = max(1, half // 6)
     section = np.full((2 * half + 1, 2 * half + 1), np.nan)
-    _, n_y, n_x = voxels.shape
-    top, left = max(0, y - half), max(0, x - half)
-    bottom, right = min(n_y, y + half + 1), min(n_x, x + half + 1)
-    cut = voxels[max(0, z - reach) : z + reach + 1, top:bottom, left:right]
-    section[top - y + half : bottom - y + half, left - x + half : right - x + half] = cut.mean(
-        axis=0, dtype=np.float64
-    )
+    _, n_rows, n_columns = volume.shape
+    first = max(0, down - half), max(0, right - half)
+    last = min(n_rows, down + half + 1), min(n_columns, right + half + 1)
+    cut = volume[
+        max(0, across - reach) : across + reach + 1, first[0] : last[0], first[1] : last[1]
+    ]
+    rows = slice(first[0] - down + half, last[0] - down + half)
+    columns = slice(first[1] - right + half, last[1] - right + half)
+    section[rows, columns] = cut.mean(axis=0, dtype=np.float64)
     return section

@@ -55,6 +55,13 @@ def test_the_matrix_is_the_one_that_relion_makes_of_a_table(tmp_path):
     assert found.rotations.as_matrix()[0] == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_inverse_is_what_dynamos_own_function_prints(tmp_path):
+    # dynamo_euler2matrix([30, 60, 90]) in Matlab; a point of the template lands at inv(m) * r.
+    printed = [[-0.25, -0.4330127, 0.8660254], [0.8660254, -0.5, 0.0], [0.4330127, 0.75, 0.5]]
+    found = read_dynamo_table(table(tmp_path, row(c7=30, c8=60, c9=90)), voxel_size_angst=1.0)
+    assert found.rotations.inv().as_matrix()[0] == pytest.approx(np.array(printed), abs=1e-7)
+
+
 def test_relions_fixed_point_sends_reference_z_to_minus_x(tmp_path):
     rotations = rotations_from_relion(np.array([[0.0, 90.0, 0.0]]))
     one = ParticleSet(np.zeros((1, 3)), rotations, ("1",), ("1",))

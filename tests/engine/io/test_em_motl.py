@@ -57,6 +57,22 @@ def test_rows_mean_what_pytom_says(tmp_path, machine, number_type):
     assert (found.rotations.inv() * expected).magnitude().max() < 1e-12
 
 
+def test_the_matrix_is_that_of_toms_point_rotation(tmp_path):
+    # tom_pointrotate(r, phi, psi, the): about z by phi, about x by the, about z by psi.
+    phi, psi, theta = np.radians([10.0, 20.0, 30.0])
+
+    def about(angle, axis):
+        c, s = np.cos(angle), np.sin(angle)
+        if axis == "z":
+            return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+    expected = about(psi, "z") @ about(theta, "x") @ about(phi, "z")
+    data = em_bytes(one_row(r17=10, r18=20, r19=30))
+    found = read_motl(motl(tmp_path, data), voxel_size_angst=1.0)
+    assert found.rotations.as_matrix()[0] == pytest.approx(expected, abs=1e-12)
+
+
 def test_relions_fixed_point_sends_reference_z_to_minus_x(tmp_path):
     rotations = rotations_from_relion(np.array([[0.0, 90.0, 0.0]]))
     one = ParticleSet(np.zeros((1, 3)), rotations, ("1",), ("1",))

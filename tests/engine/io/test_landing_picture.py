@@ -1,4 +1,6 @@
-"""The check picture: who lies outside, which binning fits, what is drawn, same bytes."""
+"""The check picture: what is drawn where, same bytes."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +11,7 @@ from engine.data.orientations import rotations_from_relion
 from engine.data.particles import ParticleSet
 from engine.io.landing_picture import (
     N_MONTAGE,
-    fitting_binning,
     landing_figure,
-    lie_outside,
     write_landing_picture,
 )
 from engine.io.particle_coordinates import ORIENTATION_KNOWN, identities
@@ -31,28 +31,6 @@ def scattered(n, seed=0):
 
 def drawn(figure, kind):
     return [item for axes in figure.axes[:2] for item in axes.collections if isinstance(item, kind)]
-
-
-def test_the_faces_of_the_outer_voxels_are_the_border():
-    depth, height, width = SHAPE
-    places = [
-        (-0.4, 0, 0), (-0.6, 0, 0), (0, height - 0.6, 0), (0, height - 0.4, 0),
-        (depth - 1, height - 1, width - 1), (0, 0, width),
-    ]  # fmt: skip
-    outside = lie_outside(picks(places).positions_angst, tomogram())
-    assert outside.tolist() == [False, True, False, True, False, True]
-
-
-@pytest.mark.parametrize("binning", [2, 4, 8])
-def test_the_binning_that_fits_is_found(binning):
-    inside = np.random.default_rng(0).uniform(0, np.array(SHAPE) - 1, (400, 3)) * VOXEL_ANGST
-    assert fitting_binning(inside * binning, tomogram()) == binning
-    assert fitting_binning(inside, tomogram()) is None
-
-
-def test_no_binning_helps_picks_on_the_wrong_side_and_no_picks():
-    assert fitting_binning(np.full((5, 3), -900.0), tomogram()) is None
-    assert fitting_binning(np.empty((0, 3)), tomogram()) is None
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 40])
@@ -90,9 +68,9 @@ def test_the_best_picks_inside_are_cut_out_with_the_pick_in_the_middle():
     places = [(10, 20, 5 + i) for i in range(20)] + [(10, 20, 500)]
     scores = np.arange(21.0)
     figure = landing_figure(picks(places, figures={"score": scores}), tomogram(), radius_angst=50.0)
-    montage = figure.axes[2:]
+    montage = figure.axes[2 : 2 + N_MONTAGE]
     titles = [axes.get_title() for axes in montage]
-    assert len(montage) == N_MONTAGE
+    assert len(figure.axes) == 2 + N_MONTAGE + 2
     assert titles[0] == "pick 20"
     assert "pick 21" not in titles
     section = montage[0].images[0].get_array()
@@ -112,3 +90,19 @@ def test_a_cut_beyond_the_border_is_blank_there():
 def test_a_simulated_tomogram_says_so():
     figure = landing_figure(scattered(3), tomogram(simulated=True), radius_angst=50.0)
     assert any("SIMULATED" in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize("shift_vox", [(0, 0, 0), (1, 0, 0), (0, 0, -1)])
+def test_a_shift_of_one_voxel_shows_in_the_means(shift_vox):
+    rng = np.random.default_rng(0)
+    places = np.array([(z, y, x) for z in (6, 13) for y in (12, 24, 36) for x in (12, 32, 52)])
+    volume = rng.normal(0.0, 0.2, SHAPE).astype(np.float32)
+    for z, y, x in places:
+        volume[z, y, x] += 3.0
+    dots = replace(tomogram(), voxels=volume)
+    figure = landing_figure(picks(places + np.array(shift_vox)), dots, radius_angst=75.0)
+    for axes, (row, column) in zip(figure.axes[-2:], ((1, 2), (0, 2)), strict=True):
+        section = -np.ma.filled(axes.images[0].get_array(), np.nan)
+        peak = np.unravel_index(np.nanargmax(section), section.shape)
+        middle = section.shape[0] // 2
+        assert peak == (middle - shift_vox[row], middle - shift_vox[column])
