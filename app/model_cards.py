@@ -17,6 +17,7 @@ from models.registry import ModelCard
 TASK_WORDS = {
     "coarse": "Organelles and cell regions, coarse sampling",
     "fine": "Membranes and microtubule cores, fine sampling",
+    "pseudo_structures": "Random protein-like shapes, a null of template matching",
 }
 CLASSIFIER_WORDS = {"lda": "Linear discriminant", "firth": "Logistic regression, Firth's penalty"}
 
@@ -24,8 +25,10 @@ CLASSIFIER_WORDS = {"lda": "Linear discriminant", "firth": "Logistic regression,
 def network_card(card: ModelCard) -> str:
     """Describe one network: what it does, on what it learned, how it did, its limits."""
     outputs = " ".join(markup.chip(class_label(name), "info") for name in card.outputs)
+    draws = card.task == "pseudo_structures"
+    heading = "Drawn against known structures" if draws else "Held-out simulation"
     facts = [
-        ("Reads", f"voxels of {card.voxel_size_nm:g} nm"),
+        ("Makes" if draws else "Reads", f"voxels of {card.voxel_size_nm:g} nm"),
         ("Size", f"{card.n_parameters:_} weights, {card.size_mb:.1f} MB".replace("_", " ")),
         *training_facts(card.training),
         ("SHA-256", card.sha256),
@@ -33,7 +36,7 @@ def network_card(card: ModelCard) -> str:
     return (
         f'<article class="tdx-card"><h3>{escape(card.name)}</h3>'
         f'<p class="tdx-quiet">{escape(TASK_WORDS.get(card.task, card.task))}</p>'
-        f'<p>{outputs}</p>{markup.facts(facts)}<div class="tdx-sub">Held-out simulation</div>'
+        f'<p>{outputs}</p>{markup.facts(facts)}<div class="tdx-sub">{heading}</div>'
         f"{metric_table(card.metrics)}"
         f'<div class="tdx-sub">Limits</div>{markup.bullet_list(card.limits)}'
         f'<div class="tdx-sub">Made by</div><pre class="tdx-code">{escape(card.command)}</pre>'

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from app.context import Settings
+from engine.errors import BadInputError
 from engine.io.digests import require_writable
 
 group = typer.Typer(help="The registry of trained networks.", no_args_is_help=True)
-RECIPE_HELP = "Shipped recipe (coarse, fine) or YAML file."
+RECIPE_HELP = "Shipped recipe (coarse, fine), pseudo, or YAML file."
+PSEUDO = "pseudo"
 
 
 def register(cli: typer.Typer) -> None:
@@ -28,8 +30,17 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Registry folder; default in work.")
     ] = None,
+    densities: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Known structures (.mrc), for pseudo alone.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="F", help="Of training, for pseudo alone.")
+    ] = None,
 ) -> None:
     """Train a network on simulation, or go on training, and export it."""
+    if recipe == PSEUDO:
+        _train_pseudo(context.obj, densities, work, out, minutes)
+        return
     from models.recipe import read_recipe  # noqa: PLC0415
     from models.registry import write_model  # noqa: PLC0415
     from models.training import train as train_network  # noqa: PLC0415
@@ -49,6 +60,33 @@ def train(
     settings.emit(
         {"name": chosen.name, "out": str(folder), "metrics": metrics},
         f"{chosen.name} written to {folder}\n{lines}",
+    )
+
+
+def _train_pseudo(
+    settings: Settings, densities: Path | None, work: Path, out: Path | None, minutes: float | None
+) -> None:
+    from app.pseudo_model import NAME, train_pseudo_model  # noqa: PLC0415
+
+    if densities is None:
+        raise BadInputError("expected --densities DIR with `train pseudo`: known structures (.mrc)")
+    target = out or work / "models"
+    require_writable(work / ".probe")
+    require_writable(target / ".probe")
+    with settings.progress(f"training {NAME}") as on_progress:
+        figures = train_pseudo_model(
+            densities,
+            work,
+            target,
+            minutes=minutes,
+            device="cuda" if settings.device == "cuda" else "cpu",
+            on_progress=on_progress,
+        )
+    metrics = {name: round(value, 4) for name, value in figures.items()}
+    lines = "\n".join(f"  {name}: {value:.3f}" for name, value in metrics.items())
+    settings.emit(
+        {"name": NAME, "out": str(target / NAME), "metrics": metrics},
+        f"{NAME} written to {target / NAME}\n{lines}",
     )
 
 
@@ -94,7 +132,7 @@ def list_cards(context: typer.Context) -> None:
     ]
     text = "\n".join(
         f"{card.name}: {card.task}, {card.voxel_size_nm:g} nm/voxel, {card.n_parameters:,} "
-        f"parameters, {card.size_mb:.1f} MB\n  finds {', '.join(card.outputs)}"
+        f"parameters, {card.size_mb:.1f} MB\n  gives {', '.join(card.outputs)}"
         for card in cards
     )
     settings.emit({"models": rows}, text or "no model is installed")

@@ -44,7 +44,7 @@ def relion_from_rotations(rotations: Rotation) -> Float64s:
     rot, psi = half_sum + half_difference, half_sum - half_difference
     angles = np.degrees(np.stack([rot, tilt, psi], axis=1))
     angles[:, ::2] = (angles[:, ::2] + 180.0) % 360.0 - 180.0
-    return angles
+    return np.asarray(angles, dtype=np.float64)
 
 
 def rotations_from_zxz(first_second_third_deg: Float64s) -> Rotation:

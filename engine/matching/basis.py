@@ -157,8 +157,8 @@ class TemplateBasis:
 
     @property
     def support_vox(self) -> int:
-        """Radius beyond which all volumes are 0, voxels."""
-        return int(np.ceil(max(t.support_radius_vox for t in self.templates)))
+        """Largest offset along an axis at which a volume or mask is not 0, voxels."""
+        return int(np.abs(self.support_offsets).max())
 
     @cached_property
     def support(self) -> Ints:
@@ -337,10 +337,10 @@ def _choose(strengths: list[Float64s], keep: float, largest: int) -> list[tuple[
     chosen: list[tuple[int, int]] = []
     size = 0
     while left and (held < keep**2).any():
-        missing = np.maximum(keep**2 - held, 0.0)
+        missing = held < keep**2
         key = max(
             left,
-            key=lambda k: float(np.minimum(left[k], missing).sum()) / (2 * k[0] + 1),
+            key=lambda k: float(left[k][missing].sum()) / (2 * k[0] + 1),
         )
         if size + 2 * key[0] + 1 > largest:
             break
@@ -360,7 +360,9 @@ def _volumes(
     offsets = voxel_offsets_xyz(box_vox)
     distance = np.linalg.norm(offsets, axis=1)
     reach = radii_vox[-1]
-    inside = distance < reach
+    # Only offsets whose opposites lie in the box too: even degrees then have real transforms and
+    # odd ones imaginary ones, exactly.
+    inside = (distance < reach) & (offsets > -box_vox / 2).all(axis=1)
     largest = max(degree for degree, _ in chosen)
     harmonics = real_harmonics(largest, offsets[inside]).astype(np.float32)
     out = np.zeros((sum(2 * degree + 1 for degree, _ in chosen), box_vox**3), dtype=np.float32)

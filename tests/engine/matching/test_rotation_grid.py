@@ -35,9 +35,7 @@ def test_symmetry_keeps_one_rotation_of_each_set(symmetry, order):
     assert len(group) == order
     # A group: products of two elements are elements.
     products = Rotation.concatenate([group * one for one in group])
-    distance = np.min(
-        [np.atleast_1d((products.inv() * one).magnitude()) for one in group], axis=0
-    )
+    distance = np.min([np.atleast_1d((products.inv() * one).magnitude()) for one in group], axis=0)
     assert distance.max() < 1e-9
     kept = distinct_rotations(even_rotations(4000), symmetry)
     assert len(kept) == pytest.approx(4000 / order, rel=0.05)
