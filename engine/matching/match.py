@@ -25,6 +25,7 @@ from engine.matching.rotation_grid import rotations_for
 from engine.matching.search import N_SAMPLES, SearchTable, scan_tile, search_table, stages_for
 from engine.matching.setup import Setup
 from engine.matching.significance import FalsePositives
+from engine.matching.transforms import torch_threads
 
 VOXEL_SIZE_TOLERANCE = 1e-3
 # Share of the time of each part, for the progress.
@@ -101,18 +102,19 @@ def match_templates(
     """
     device = device or torch.device("cpu")
     report = on_progress or (lambda fraction: None)
-    rng = np.random.default_rng(params.seed)
-    setup = prepare(tomogram, templates, match_filter, params, rng, device, search=search)
-    store = store or InMemory(len(templates), setup.volume.shape)
-    _scan(setup, store, device, lambda f: report(SCAN_SHARE * f))
-    curves = _control(setup, params, rng, device)
-    report(SCAN_SHARE + CONTROL_SHARE)
-    result = judge(
-        setup, tomogram, templates, store.scores(), curves, params, source=source, rng=rng,
-        on_progress=lambda f: report(
-            SCAN_SHARE + CONTROL_SHARE + (1.0 - SCAN_SHARE - CONTROL_SHARE) * f
-        ),
-    )  # fmt: skip
+    with torch_threads(1):
+        rng = np.random.default_rng(params.seed)
+        setup = prepare(tomogram, templates, match_filter, params, rng, device, search=search)
+        store = store or InMemory(len(templates), setup.volume.shape)
+        _scan(setup, store, device, lambda f: report(SCAN_SHARE * f))
+        curves = _control(setup, params, rng, device)
+        report(SCAN_SHARE + CONTROL_SHARE)
+        result = judge(
+            setup, tomogram, templates, store.scores(), curves, params, source=source, rng=rng,
+            on_progress=lambda f: report(
+                SCAN_SHARE + CONTROL_SHARE + (1.0 - SCAN_SHARE - CONTROL_SHARE) * f
+            ),
+        )  # fmt: skip
     report(1.0)
     return result
 

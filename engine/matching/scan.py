@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from engine.matching.scan_gpu import HAS_KERNEL, fused_best
+from engine.matching.transforms import torch_threads, workers
 
 # The product of a block stays in the second-level cache (1 MB a core on common machines).
 ROTATION_BLOCK, VOXEL_BLOCK = 512, 1024
@@ -33,8 +34,14 @@ def best_over_rotations(coefficients: Tensor, maps: Tensor, rows: Tensor) -> Ten
     best = torch.full((n_voxels,), -torch.inf, dtype=torch.float32, device=maps.device)
     if maps.device.type == "cuda":
         return _on_gpu(coefficients, maps, rows, best)
+    with torch_threads(workers()):
+        _on_cpu(coefficients, maps, rows, best)
+    return best
+
+
+def _on_cpu(coefficients: Tensor, maps: Tensor, rows: Tensor, best: Tensor) -> None:
     block = torch.empty((ROTATION_BLOCK, VOXEL_BLOCK), dtype=torch.float32)
-    for start in range(0, n_voxels, VOXEL_BLOCK):
+    for start in range(0, maps.shape[1], VOXEL_BLOCK):
         columns = maps[:, start : start + VOXEL_BLOCK].index_select(0, rows)
         here = best[start : start + VOXEL_BLOCK]
         for first in range(0, len(coefficients), ROTATION_BLOCK):
@@ -45,7 +52,6 @@ def best_over_rotations(coefficients: Tensor, maps: Tensor, rows: Tensor) -> Ten
             else:
                 product = torch.mm(some, columns)
             torch.maximum(here, product.amax(dim=0), out=here)
-    return best
 
 
 def _on_gpu(coefficients: Tensor, maps: Tensor, rows: Tensor, best: Tensor) -> Tensor:
