@@ -1,7 +1,6 @@
 """The generator of pseudo-structures as a registry folder: ONNX file, card, manifest."""
 
 import copy
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-import yaml
 
 from engine import __version__
 from engine.data.provenance import parameters_digest
-from engine.segmentation.network_files import CARD_FILE, MANIFEST_FILE, MODEL_FILE, file_sha256
+from engine.segmentation.network_files import MODEL_FILE
 from models.architectures.pseudo_structures import SIDE_VOX, PseudoStructureGenerator
 from models.onnx_export import OPSET, PARITY_TOLERANCE, Parity, ParityError
 from models.pseudo_training import RADIUS_VOX, PseudoTrainingParams
+from models.registry import write_card
 
 TASK = "pseudo_structures"
 # Of the training densities. A sample carries no scale: it is fitted to a template before use.
@@ -106,9 +105,5 @@ def write_pseudo_model(
         "limits": list(LIMITS),
         "command": command,
     }
-    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
-    (folder / CARD_FILE).write_text(text, encoding="utf-8")
-    hashes = {name: file_sha256(folder / name) for name in (MODEL_FILE, CARD_FILE)}
-    manifest = json.dumps({"sha256": hashes}, indent=2)
-    (folder / MANIFEST_FILE).write_text(manifest + "\n", encoding="utf-8")
+    write_card(folder, card)
     return parity

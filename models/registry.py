@@ -143,7 +143,12 @@ def write_model(
         "limits": list(LIMITS),
         "command": command,
     }
-    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
+    write_card(folder, card)
+
+
+def write_card(folder: Path, card: Mapping[str, object]) -> None:
+    """Write a model's card, then the manifest of hashes that vouches for both files."""
+    text = yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True)
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
     hashes = {name: file_sha256(folder / name) for name in (MODEL_FILE, CARD_FILE)}
     manifest = json.dumps({"sha256": hashes}, indent=2)

@@ -7,7 +7,6 @@ import typer
 
 from app.context import Settings
 from engine.data.tomogram import TiltRange
-from engine.errors import BadInputError
 from engine.io.mrc import GivenContrast
 from engine.matching.params import NullKind
 
@@ -70,10 +69,6 @@ def match(
     from app.tilt_options import tilt_metadata  # noqa: PLC0415
     from engine.matching.params import MatchParams  # noqa: PLC0415
 
-    if not n_false_positives > 0:
-        raise BadInputError(
-            f"expected a positive number for --n-false-positives, found {n_false_positives:g}"
-        )
     settings: Settings = context.obj
     request = MatchRequest(
         tomogram=tomogram,

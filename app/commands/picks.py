@@ -14,7 +14,6 @@ from engine.data.tomogram import Tomogram
 from engine.errors import BadInputError
 from engine.io.digests import fresh_folder
 from engine.io.dynamo_table import (
-    class_numbers,
     read_dynamo_table,
     recorded_table_sampling,
     write_dynamo_table,
@@ -24,7 +23,7 @@ from engine.io.landing import landing_hint, lie_outside
 from engine.io.landing_picture import write_landing_picture
 from engine.io.mrc import read_tomogram
 from engine.io.mrc_header import read_header
-from engine.io.particle_coordinates import ORIENTATION_KNOWN, are_oriented
+from engine.io.particle_coordinates import ORIENTATION_KNOWN, are_oriented, class_numbers
 from engine.io.star import read_star, write_star
 from engine.io.star_table import particle_table, recorded_voxel_size
 

@@ -28,10 +28,13 @@ from engine.io.digests import write_text_atomically
 from engine.io.particle_coordinates import (
     ORIENTATION_KNOWN,
     are_oriented,
+    class_numbers,
     identities,
+    names_of,
     positions_from_voxels,
     require_finite,
     require_particle_file,
+    require_voxel_size,
     tomogram_numbers,
     voxel_sizes,
     voxels_from_positions,
@@ -123,8 +126,7 @@ def write_dynamo_table(
     OutputNotWritableError
         The file cannot be written.
     """
-    if not (np.isfinite(voxel_size_angst) and voxel_size_angst > 0):
-        raise BadInputError(f"expected a positive voxel size in Å, found {voxel_size_angst:g}")
+    require_voxel_size(voxel_size_angst)
     tomograms = tomogram_numbers(particles)
     classes = class_numbers(particles.class_names)
     rows = np.zeros((len(particles), WRITTEN_COLUMNS))
@@ -147,21 +149,6 @@ def write_dynamo_table(
 def recorded_table_sampling(path: Path) -> Float64s | None:
     """Å a pixel (n,) in column 36; None where the table has none or 0 throughout."""
     return _recorded_angst(_rows(path))
-
-
-def class_numbers(names: tuple[str, ...]) -> dict[str, int]:
-    """Numbers for programs that count classes: the name where all names are, else from 1."""
-    distinct = list(dict.fromkeys(names))
-    if all(name.isascii() and name.isdigit() and str(int(name)) == name for name in distinct):
-        return {name: int(name) for name in distinct}
-    return {name: number for number, name in enumerate(distinct, start=1)}
-
-
-def names_of(numbers: Float64s) -> tuple[str, ...]:
-    """Names of tomograms or classes that a program counts."""
-    return tuple(
-        str(int(number)) if number.is_integer() else repr(number) for number in numbers.tolist()
-    )
 
 
 def _recorded_angst(rows: Float64s) -> Float64s | None:

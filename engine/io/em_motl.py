@@ -22,14 +22,16 @@ from engine.data.orientations import no_rotations, relion_from_rotations, rotati
 from engine.data.particles import ParticleSet
 from engine.errors import BadInputError
 from engine.io.digests import atomic_file
-from engine.io.dynamo_table import class_numbers, names_of
 from engine.io.particle_coordinates import (
     ORIENTATION_KNOWN,
     are_oriented,
+    class_numbers,
     identities,
+    names_of,
     positions_from_voxels,
     require_finite,
     require_particle_file,
+    require_voxel_size,
     tomogram_numbers,
     voxel_sizes,
     voxels_from_positions,
@@ -122,8 +124,7 @@ def write_motl(path: Path, particles: ParticleSet, *, voxel_size_angst: float) -
     OutputNotWritableError
         The file cannot be written.
     """
-    if not (np.isfinite(voxel_size_angst) and voxel_size_angst > 0):
-        raise BadInputError(f"expected a positive voxel size in Å, found {voxel_size_angst:g}")
+    require_voxel_size(voxel_size_angst)
     tomograms = tomogram_numbers(particles)
     classes = class_numbers(particles.class_names)
     n = len(particles)

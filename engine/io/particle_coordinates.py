@@ -41,6 +41,12 @@ def require_particle_file(path: Path) -> None:
         raise BadInputError(f"{path.name}: expected a file of particles, found {found}", path=path)
 
 
+def require_voxel_size(voxel_size_angst: float) -> None:
+    """Refuse a voxel size that is not positive (`BadInputError`)."""
+    if not (np.isfinite(voxel_size_angst) and voxel_size_angst > 0):
+        raise BadInputError(f"expected a positive voxel size in Å, found {voxel_size_angst:g}")
+
+
 def voxel_sizes(
     path: Path,
     n: int,
@@ -60,8 +66,8 @@ def voxel_sizes(
         None of the three is there, or a value is not positive.
     """
     for value in (given_angst, default_angst):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise BadInputError(f"expected a positive voxel size in Å, found {value:g}")
+        if value is not None:
+            require_voxel_size(value)
     if recorded_angst is not None and len(recorded_angst):
         wrong = ~(np.isfinite(recorded_angst) & (recorded_angst > 0))
         if wrong.any() and given_angst is None:
@@ -168,3 +174,18 @@ def require_finite(values: Float64s, what: str, path: Path) -> Float64s:
             path=path,
         )
     return values
+
+
+def class_numbers(names: tuple[str, ...]) -> dict[str, int]:
+    """Numbers for programs that count classes: the name where all names are, else from 1."""
+    distinct = list(dict.fromkeys(names))
+    if all(name.isascii() and name.isdigit() and str(int(name)) == name for name in distinct):
+        return {name: int(name) for name in distinct}
+    return {name: number for number, name in enumerate(distinct, start=1)}
+
+
+def names_of(numbers: Float64s) -> tuple[str, ...]:
+    """Names of tomograms or classes that a program counts."""
+    return tuple(
+        str(int(number)) if number.is_integer() else repr(number) for number in numbers.tolist()
+    )

@@ -36,6 +36,7 @@ from engine.io.particle_coordinates import (
     are_oriented,
     identities,
     positions_from_voxels,
+    require_voxel_size,
     shape_of,
     voxel_sizes,
     voxels_from_positions,
@@ -100,26 +101,12 @@ def read_star(
         shift_xyz_angst = of_box.apply(shift_xyz_angst)
         rotations = of_box * rotations
     names = _tomogram_names(table, path)
+    given = (voxel_size_angst, default_voxel_size_angst)
     if any(name in table for name in columns.CENTRED_COLUMNS):
-        centred = numbers_in(table, columns.CENTRED_COLUMNS, path)
-        sizes = voxel_sizes(
-            path,
-            n,
-            recorded_angst=None,
-            given_angst=voxel_size_angst,
-            default_angst=default_voxel_size_angst,
-        )
-        shapes = {name: shape_of(name, tomogram_shapes, path) for name in dict.fromkeys(names)}
-        centres_vox = np.array([shapes[name] for name in names]).reshape(n, 3) * RELION5_CENTRE
-        positions = centred[:, ::-1] + centres_vox * sizes[:, np.newaxis]
+        positions = _centred_positions(table, path, names, given, tomogram_shapes)
     else:
-        sizes = voxel_sizes(
-            path,
-            n,
-            recorded_angst=recorded_voxel_size(table, optics, path, voxel_size_angst is None),
-            given_angst=voxel_size_angst,
-            default_angst=default_voxel_size_angst,
-        )
+        recorded = recorded_voxel_size(table, optics, path, voxel_size_angst is None)
+        sizes = _sizes(path, n, recorded, given)
         positions = positions_from_voxels(numbers_in(table, columns.CORNER_COLUMNS, path), sizes)
     figures = _figures(table, path)
     if not oriented:
@@ -131,6 +118,30 @@ def read_star(
         class_names=_class_names(table),
         figures=figures,
     )
+
+
+def _sizes(
+    path: Path, n: int, recorded: Float64s | None, given: tuple[float | None, float | None]
+) -> Float64s:
+    """Voxel size of each coordinate; `given` is what overrides the file and what stands in."""
+    return voxel_sizes(
+        path, n, recorded_angst=recorded, given_angst=given[0], default_angst=given[1]
+    )
+
+
+def _centred_positions(
+    table: pd.DataFrame,
+    path: Path,
+    names: tuple[str, ...],
+    given: tuple[float | None, float | None],
+    shapes: TomogramShapes | None,
+) -> Float64s:
+    """Positions (n, 3) in (z, y, x), Å, of coordinates that count from the tomogram's centre."""
+    centred = numbers_in(table, columns.CENTRED_COLUMNS, path)
+    sizes = _sizes(path, len(table), None, given)
+    known = {name: shape_of(name, shapes, path) for name in dict.fromkeys(names)}
+    centres_vox = np.array([known[name] for name in names]).reshape(-1, 3) * RELION5_CENTRE
+    return np.asarray(centred[:, ::-1] + centres_vox * sizes[:, np.newaxis])
 
 
 def write_star(
@@ -166,8 +177,7 @@ def write_star(
     OutputNotWritableError
         The file cannot be written.
     """
-    if not (np.isfinite(voxel_size_angst) and voxel_size_angst > 0):
-        raise BadInputError(f"expected a positive voxel size in Å, found {voxel_size_angst:g}")
+    require_voxel_size(voxel_size_angst)
     name_column = columns.TOMOGRAM_COLUMNS[1 if flavour == "relion31" else 0]
     table = {name_column: [_quoted(name) for name in particles.tomogram_ids]}
     if flavour == "relion5":

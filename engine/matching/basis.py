@@ -161,6 +161,24 @@ class TemplateBasis:
         return int(np.abs(self.support_offsets).max())
 
     @cached_property
+    def mask_numbers(self) -> tuple[int, ...]:
+        """Number of each template's mask among `distinct_masks`."""
+        numbers: list[int] = []
+        firsts: list[Float32s] = []
+        for template in self.templates:
+            same = [i for i, mask in enumerate(firsts) if np.array_equal(mask, template.mask)]
+            numbers.append(same[0] if same else len(firsts))
+            if not same:
+                firsts.append(template.mask)
+        return tuple(numbers)
+
+    @cached_property
+    def distinct_masks(self) -> tuple[Float32s, ...]:
+        """Masks of the templates, equal ones once: local norms are taken once for each."""
+        n = max(self.mask_numbers) + 1
+        return tuple(self.templates[self.mask_numbers.index(i)].mask for i in range(n))
+
+    @cached_property
     def support(self) -> Ints:
         """Flat indices of the voxels where any volume or mask is not 0."""
         flat = self.volumes.reshape(self.size, -1)

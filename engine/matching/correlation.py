@@ -9,7 +9,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from engine.data.arrays import Float32s, Ints
+from engine.data.arrays import Ints
 from engine.matching.basis import TemplateBasis
 from engine.matching.matched_volume import MatchedVolume
 from engine.matching.transforms import forward, inverse_inner, spectrum_of_small
@@ -118,31 +118,17 @@ def basis_spectra(
     for index, volume in enumerate(basis.volumes[:n_volumes]):
         spectrum = spectrum_of_small(torch.tensor(volume, device=device), fft_shape)
         parts[index] = spectrum.imag if is_odd[index] else spectrum.real
-    distinct, masks = _distinct_masks(basis)
     spectra = [
-        spectrum_of_small(torch.tensor(mask, device=device), fft_shape).real for mask in distinct
+        spectrum_of_small(torch.tensor(mask, device=device), fft_shape).real
+        for mask in basis.distinct_masks
     ]
     return BasisSpectra(
         parts=parts,
         is_odd=is_odd,
-        masks=masks,
+        masks=basis.mask_numbers,
         mask_spectra=torch.stack(spectra),
-        mask_sums=tuple(float(mask.sum(dtype=np.float64)) for mask in distinct),
+        mask_sums=tuple(float(mask.sum(dtype=np.float64)) for mask in basis.distinct_masks),
     )
-
-
-def _distinct_masks(basis: TemplateBasis) -> tuple[list[Float32s], tuple[int, ...]]:
-    distinct: list[Float32s] = []
-    index = []
-    for template in basis.templates:
-        for number, known in enumerate(distinct):
-            if np.array_equal(known, template.mask):
-                index.append(number)
-                break
-        else:
-            index.append(len(distinct))
-            distinct.append(template.mask)
-    return distinct, tuple(index)
 
 
 @dataclass(frozen=True)
@@ -257,8 +243,7 @@ def point_maps(
     """
     support, offsets = basis.support, basis.support_offsets
     kernels = torch.from_numpy(basis.support_values[:n_volumes])
-    distinct, _ = _distinct_masks(basis)
-    masks = torch.from_numpy(np.stack([m.ravel()[support] for m in distinct]))
+    masks = torch.from_numpy(np.stack([m.ravel()[support] for m in basis.distinct_masks]))
     sums = masks.sum(dim=1, keepdim=True)
     maps, norms = [], []
     chunk = max(1, 2_000_000 // max(1, len(support)))
@@ -275,7 +260,7 @@ def point_maps(
         norm = torch.rsqrt((sums * variance).clamp_min(1e-20))
         norms.append(torch.where(variance > volume.empty_variance, norm, torch.zeros_like(norm)))
     if not maps:
-        return PointMaps(torch.empty((len(kernels), 0)), torch.empty((len(distinct), 0)))
+        return PointMaps(torch.empty((len(kernels), 0)), torch.empty((len(masks), 0)))
     inverse = torch.cat(norms, dim=1) if with_norms else torch.empty((0, len(positions_vox)))
     return PointMaps(torch.cat(maps, dim=1), inverse)
 

@@ -19,7 +19,6 @@ from engine.matching.probability import Readouts, probabilities
 from engine.matching.refinement import Refiner
 from engine.matching.results import MatchResult, TemplateSummary
 from engine.matching.rotation_grid import rotations_for
-from engine.matching.search import mask_numbers
 from engine.matching.selection import Contender, Reach, select
 from engine.matching.setup import Setup
 from engine.matching.significance import (
@@ -206,7 +205,7 @@ def _nulls(
     tables = []
     if params.null in ("scrambled", "both"):
         table = null_table(
-            setup.table, number, mask_numbers(setup.basis)[number],
+            setup.table, number, setup.basis.mask_numbers[number],
             n_nulls=params.n_nulls, n_rotations=params.null_rotations, rng=rng,
         )  # fmt: skip
         tables.append((setup.basis, table))

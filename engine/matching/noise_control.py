@@ -9,7 +9,6 @@ from engine.data.tomogram import Tomogram
 from engine.matching.filters import MatchFilter
 from engine.matching.match import prepare
 from engine.matching.params import MatchParams
-from engine.matching.search import mask_numbers
 from engine.matching.significance import block_maxima, monte_carlo_p_value, null_table
 
 
@@ -29,7 +28,7 @@ def block_p_values(
     rng = np.random.default_rng(params.seed)
     setup = prepare(tomogram, (template,), match_filter, params, rng, torch.device("cpu"))
     nulls = null_table(
-        setup.table, 0, mask_numbers(setup.basis)[0],
+        setup.table, 0, setup.basis.mask_numbers[0],
         n_nulls=params.n_nulls, n_rotations=params.null_rotations, rng=rng,
     )  # fmt: skip
     radius = setup.basis.templates[0].support_radius_vox

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.errors import BadInputError
+
+SMALLEST_STEP_DEG, LARGEST_STEP_DEG = 1.0, 90.0
 NullKind = Literal["scrambled", "generative", "both"]
 
 
@@ -39,6 +42,11 @@ class MatchParams:
         Candidates a template at most.
     seed
         Of the sampled voxels, the control noise and the scrambled templates.
+
+    Raises
+    ------
+    BadInputError
+        An angular step outside 1 to 90 degrees, or no false positives allowed at all.
     """
 
     angular_step_deg: float = 16.3
@@ -54,3 +62,15 @@ class MatchParams:
     control_vox: int = 700_000
     largest_candidates: int = 5000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_STEP_DEG <= self.angular_step_deg <= LARGEST_STEP_DEG:
+            raise BadInputError(
+                f"expected an angular step of {SMALLEST_STEP_DEG:g} to {LARGEST_STEP_DEG:g} "
+                f"degrees, found {self.angular_step_deg:g}; give another --angular-step"
+            )
+        if not self.n_false_positives > 0:
+            raise BadInputError(
+                "expected a positive number of false positives, found "
+                f"{self.n_false_positives:g}; give another --n-false-positives"
+            )

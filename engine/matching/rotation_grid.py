@@ -6,12 +6,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from engine.data.arrays import Float64s
-from engine.errors import BadInputError
 
 # Rotations times the cube of the angular step: as optimised quaternion sets have it
 # (Karney 2007, doi:10.1016/j.jmgm.2006.04.002: 1,992 rotations cover SO(3) at 16.29 degrees).
 ROTATIONS_TIMES_STEP3 = 8.6e6
-SMALLEST_STEP_DEG, LARGEST_STEP_DEG = 1.0, 90.0
 # Second constant of the super-Fibonacci spiral; the first is the square root of two.
 PSI = 1.533751168755204288118041413
 
@@ -48,22 +46,6 @@ def symmetry_group(symmetry: str) -> Rotation:
         return turns
     flipped = turns * Rotation.from_euler("x", 180.0, degrees=True)
     return Rotation.concatenate([turns, flipped])
-
-
-def rotation_grid(step_deg: float, symmetry: str = "C1") -> Rotation:
-    """Rotations about `step_deg` apart, one of each set that the symmetry makes equal.
-
-    Raises
-    ------
-    BadInputError
-        A step outside 1 to 90 degrees.
-    """
-    if not SMALLEST_STEP_DEG <= step_deg <= LARGEST_STEP_DEG:
-        raise BadInputError(
-            f"expected an angular step of {SMALLEST_STEP_DEG:g} to {LARGEST_STEP_DEG:g} degrees, "
-            f"found {step_deg:g}; give another --angular-step"
-        )
-    return distinct_rotations(even_rotations(rotations_for(step_deg)), symmetry)
 
 
 def rotations_for(step_deg: float) -> int:

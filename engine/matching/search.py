@@ -170,7 +170,7 @@ def search_table(
     n_scanned = scanned_size(basis)
     scanned_keeps = scanned_keep(basis)
     by_template, limits, sigma = [], [], []
-    for number, mask in enumerate(mask_numbers(basis)):
+    for number, mask in enumerate(basis.mask_numbers):
         inverse = points.inverse_norms[mask]
         tables: list[StageTable] = []
         borders: list[tuple[float, float]] = []
@@ -234,21 +234,6 @@ def _held(basis: TemplateBasis, template: int, n_volumes: int) -> float:
         for column, name in enumerate(names)
         if basis.blocks[name].start < n_volumes
     )
-
-
-def mask_numbers(basis: TemplateBasis) -> list[int]:
-    """Number of each template's mask among the distinct ones, in the order of the maps."""
-    seen: list[Float32s] = []
-    numbers = []
-    for template in basis.templates:
-        for number, known in enumerate(seen):
-            if np.array_equal(known, template.mask):
-                numbers.append(number)
-                break
-        else:
-            numbers.append(len(seen))
-            seen.append(template.mask)
-    return numbers
 
 
 def telling_rows(basis: TemplateBasis, template: int, keep: float, n_volumes: int) -> Ints:

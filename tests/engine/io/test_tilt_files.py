@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from engine.data.tilt_series import TiltSeriesMetadata
-from engine.errors import BadInputError, MissingFileError
+from engine.errors import MissingFileError
 from engine.io.tilt_files import read_tilt_series
+from tests.engine.io.tilt_texts import XML, refuses
 from tests.real_data import real_data
 
 ALN = """# AreTomo Alignment / Priims bprmMn
@@ -22,46 +22,7 @@ ALN = """# AreTomo Alignment / Priims bprmMn
 # Local Alignment
    0   0  -558.42   -802.00   -100.07     24.43   1.0
 """
-XML = """<?xml version="1.0" encoding="utf-8"?>
-<TiltSeries DataDirectory="" PlaneNormal="0,0,1">
-  <Angles>-3\n0\n3\n6</Angles>
-  <Dose>6\n0\n3\n9</Dose>
-  <UseTilt>True\nTrue\nTrue\nFalse</UseTilt>
-  <CTF>
-    <Param Name="Cs" Value="2.6" /><Param Name="Voltage" Value="200" />
-    <Param Name="Amplitude" Value="0.07" /><Param Name="Defocus" Value="3.3" />
-  </CTF>
-  <GridCTF Width="2" Height="1" Depth="4">
-    <Node X="0" Y="0" Z="0" Value="2.9" /><Node X="1" Y="0" Z="0" Value="3.1" />
-    <Node X="0" Y="0" Z="1" Value="3.4" /><Node X="1" Y="0" Z="1" Value="3.6" />
-    <Node X="0" Y="0" Z="2" Value="4.0" /><Node X="1" Y="0" Z="2" Value="4.0" />
-    <Node X="0" Y="0" Z="3" Value="5.0" /><Node X="1" Y="0" Z="3" Value="5.0" />
-  </GridCTF>
-</TiltSeries>
-"""
-TOMOSTAR = """
-data_
-
-loop_
-_wrpMovieName #1
-_wrpAngleTilt #2
-_wrpAxisAngle #3
-_wrpDose #4
-  001.mrc   0.01  85.3  0
-  002.mrc   3.01  85.3  2.5
-  003.mrc  -2.99  85.3  5
-"""
 THREE_TILTS = "-3.0\n0.0\n3.0\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(name, text):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write_file
 
 
 def section(z, angle, dose=3.0, target=-4.0, when=None, **more):
@@ -76,72 +37,6 @@ def mdoc(*sections):
         "[T =     Tilt axis angle = 85.3, binning = 4  spot = 8  camera = 2]\n\n"
         + "".join(sections)
     )
-
-
-def refused(path, *words, error=BadInputError, **options):
-    with pytest.raises(error) as caught:
-        read_tilt_series(path, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message
-    return message
-
-
-# Values
-
-
-def series(tilts, exposure=None, defocus=None, **more):
-    unknown = [math.nan] * len(tilts)
-    return TiltSeriesMetadata(
-        np.array(tilts), np.array(exposure or unknown), np.array(defocus or unknown), **more
-    )
-
-
-def test_arrays_are_read_only_copies():
-    tilts = np.array([-1.0, 1.0])
-    made = TiltSeriesMetadata(tilts, np.array([0.0, math.nan]), np.array([3.0, math.nan]))
-    tilts[0] = 5.0
-    assert made.tilts_deg.tolist() == [-1.0, 1.0]
-    for values in (made.tilts_deg, made.exposure_e_per_angst2, made.defocus_um):
-        assert values.dtype == np.float64
-        with pytest.raises(ValueError, match="read-only"):
-            values[0] = 2.0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (([],), "at least 1"),
-        (([0.0, 91.0],), "±90 degrees, found 91 at tilt 2"),
-        (([math.nan],), "±90 degrees, found nan"),
-        (([3.0, 0.0],), "ascending"),
-        (([0.0, 5e-7],), "once"),
-        (([0.0], [1.0, 2.0]), "one exposure_e_per_angst2 for each of 1 tilts"),
-        (([0.0], [-1.0]), "found -1 at 0 degrees"),
-        (([0.0], [math.inf]), "found inf"),
-        (([0.0], None, [0.04]), "0.05 to 25 µm (underfocus positive), found 0.04 µm at 0"),
-        (([0.0], None, [-3.0]), "found -3 µm"),
-        (([0.0], None, [30000.0]), "found 30000 µm"),
-    ],
-)
-def test_values_out_of_range_are_refused(arguments, words):
-    with pytest.raises(BadInputError) as caught:
-        series(*arguments)
-    assert words in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "optics",
-    [{"voltage_kv": 300e3}, {"spherical_aberration_mm": 2.7e7}, {"amplitude_contrast": 8.0}],
-)
-def test_optics_in_another_unit_are_refused(optics):
-    with pytest.raises(BadInputError, match="check the unit"):
-        series([0.0], **optics)
-
-
-def test_closest_allowed_angles_and_limits_pass():
-    assert len(series([-90.0, 0.0, 2e-6, 90.0], None, [0.05, 25.0, 1.0, 1.0]).tilts_deg) == 4
 
 
 # Plain angles
@@ -174,16 +69,18 @@ def test_plain_angles_come_sorted_with_the_rest_unknown(write, name):
     ],
 )
 def test_unusable_plain_files_are_refused_in_one_line(write, text, words):
-    refused(write("a.tlt", text), "a.tlt", words)
+    assert refuses(write("a.tlt", text), "a.tlt", words)
 
 
 def test_unknown_suffix_missing_file_and_folder(write, tmp_path):
-    refused(write("a.txt", "1.0\n"), ".tlt", "'.txt'")
-    refused(write("a.defocus", "1.0\n"), "goes with")
-    refused(tmp_path / "no.tlt", "no.tlt", error=MissingFileError)
+    assert refuses(write("a.txt", "1.0\n"), ".tlt", "'.txt'")
+    assert refuses(write("a.defocus", "1.0\n"), "goes with")
+    assert refuses(tmp_path / "no.tlt", "no.tlt", error=MissingFileError)
     (tmp_path / "d.tlt").mkdir()
-    refused(tmp_path / "d.tlt", error=MissingFileError)
-    refused(write("a.tlt", "1\n"), error=MissingFileError, defocus_file=tmp_path / "no.defocus")
+    assert refuses(tmp_path / "d.tlt", error=MissingFileError)
+    assert refuses(
+        write("a.tlt", "1\n"), error=MissingFileError, defocus_file=tmp_path / "no.defocus"
+    )
 
 
 @pytest.mark.parametrize(
@@ -201,10 +98,10 @@ def test_an_exposure_per_tilt_adds_up_in_the_order_given(write, acquisition, exp
 
 
 def test_an_exposure_per_tilt_without_an_order_or_beside_others_is_refused(write):
-    refused(write("a.tlt", THREE_TILTS), "order", exposure_per_tilt_e_per_angst2=3.0)
-    refused(write("a.xml", XML), "beside", exposure_per_tilt_e_per_angst2=3.0)
+    assert refuses(write("a.tlt", THREE_TILTS), "order", exposure_per_tilt_e_per_angst2=3.0)
+    assert refuses(write("a.xml", XML), "beside", exposure_per_tilt_e_per_angst2=3.0)
     for value in (0.0, -1.0, math.nan):
-        refused(
+        assert refuses(
             write("a.tlt", THREE_TILTS),
             "above 0",
             exposure_per_tilt_e_per_angst2=value,
@@ -275,7 +172,7 @@ def test_mdoc_lens_reading_counts_only_where_it_can_be_underfocus(write, reading
     ],
 )
 def test_unusable_mdoc_is_refused(write, text, words):
-    refused(write("a.mdoc", text), "a.mdoc", words)
+    assert refuses(write("a.mdoc", text), "a.mdoc", words)
 
 
 # AreTomo
@@ -296,7 +193,7 @@ def test_aln_holds_the_tilts_without_dark_frames(write):
     ],
 )
 def test_unusable_aln_is_refused(write, old, new, words):
-    refused(write("a.aln", ALN.replace(old, new)), words)
+    assert refuses(write("a.aln", ALN.replace(old, new)), words)
 
 
 # IMOD defocus
@@ -355,81 +252,13 @@ def test_defocus_file_replaces_the_target_of_the_microscope(write):
     ],
 )
 def test_unusable_defocus_files_are_refused(write, text, words):
-    refused(write("a.tlt", THREE_TILTS), words, defocus_file=write("b.defocus", text))
+    assert refuses(write("a.tlt", THREE_TILTS), words, defocus_file=write("b.defocus", text))
 
 
 def test_a_defocus_file_has_its_suffix(write):
-    refused(write("a.tlt", "0\n"), ".defocus", defocus_file=write("b.txt", "1 1 0 0 3000 2\n"))
-
-
-# Warp
-
-
-def test_warp_xml_holds_angles_dose_grid_and_optics_of_the_tilts_in_use(write):
-    made = read_tilt_series(write("a.xml", XML))
-    assert made.tilts_deg.tolist() == [-3.0, 0.0, 3.0]
-    assert made.exposure_e_per_angst2.tolist() == [6.0, 0.0, 3.0]
-    assert np.allclose(made.defocus_um, [3.0, 3.5, 4.0], atol=1e-12)
-    optics = made.voltage_kv, made.spherical_aberration_mm, made.amplitude_contrast
-    assert optics == (200.0, 2.6, 0.07)
-
-
-def test_warp_tilts_out_of_use_take_their_own_values_with_them(write):
-    text = XML.replace("True\nTrue\nTrue\nFalse", "False\nTrue\nTrue\nTrue")
-    made = read_tilt_series(write("a.xml", text))
-    assert made.tilts_deg.tolist() == [0.0, 3.0, 6.0]
-    assert made.exposure_e_per_angst2.tolist() == [0.0, 3.0, 9.0]
-    assert np.allclose(made.defocus_um, [3.5, 4.0, 5.0], atol=1e-12)
-
-
-def test_warp_xml_without_grid_takes_one_defocus_for_all(write):
-    start, end = XML.index("  <GridCTF"), XML.index("</TiltSeries>")
-    made = read_tilt_series(write("a.xml", XML[:start] + XML[end:]))
-    assert made.defocus_um.tolist() == [3.3, 3.3, 3.3]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("-3\n0\n3\n6<", "-3\n\n3\n6<", "<Angles> of tilt 2"),
-        ("6\n0\n3\n9<", "6\n0\n3<", "tilt 4"),
-        ("True\nFalse<", "True<", "UseTilt"),
-        ("True\nTrue\nTrue", "False\nFalse\nFalse", "in use"),
-        ("True\nTrue\nTrue", "True\nyes\nTrue", "<UseTilt> of tilt 2"),
-        ('Z="2"', 'Z="3"', "no defocus for tilt 3"),
-        ('"4.0"', '"40000"', "found 40000 µm"),
-        ('"4.0"', '"4000"', "found 4000 µm"),
-        ('"4.0"', '"4e-6"', "found 4e-06 µm"),
-        ('"200"', '"200000"', "kV"),
-        ("-3\n0\n3\n6<", "-3\n0\n0\n6<", "twice"),
-        ("</TiltSeries>", "", "broken XML"),
-        ("Angles", "Other", "<TiltSeries> without <Angles>"),
-    ],
-)
-def test_unusable_warp_xml_is_refused(write, old, new, words):
-    refused(write("a.xml", XML.replace(old, new)), "a.xml", words)
-
-
-def test_tomostar_holds_angles_and_dose(write):
-    made = read_tilt_series(write("a.tomostar", TOMOSTAR))
-    assert made.tilts_deg.tolist() == [-2.99, 0.01, 3.01]
-    assert made.exposure_e_per_angst2.tolist() == [5.0, 0.0, 2.5]
-    assert np.isnan(made.defocus_um).all()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("_wrpAngleTilt", "_wrpOther", "wrpAngleTilt, found 0"),
-        ("3.01", "x", "wrpAngleTilt of tilt 2"),
-        ("  2.5\n", "  nan\n", "wrpDose of tilt 2"),
-        ("  2.5\n", "\n", "a.tomostar"),
-        ("3.01", "0.01", "twice"),
-        (TOMOSTAR, "some words\n", "a.tomostar"),
-    ],
-)
-def test_unusable_tomostar_is_refused(write, old, new, words):
-    refused(write("a.tomostar", TOMOSTAR.replace(old, new)), words)
+    assert refuses(
+        write("a.tlt", "0\n"), ".defocus", defocus_file=write("b.txt", "1 1 0 0 3000 2\n")
+    )
 
 
 # Real files
@@ -464,7 +293,7 @@ def test_real_mdoc_is_dose_symmetric_at_minus_4_with_no_calibrated_dose():
 
 def test_real_aln_cut_short_is_refused_and_read_once_its_header_agrees(write):
     path = real_data("metadata/aretomo_test.aln")
-    refused(path, "expected 86 tilts (90 sections, 4 dark), found 4")
+    assert refuses(path, "expected 86 tilts (90 sections, 4 dark), found 4")
     whole = path.read_text().replace("2032 2032 90", "2032 2032 8")
     made = read_tilt_series(write("whole.aln", whole))
     assert made.tilts_deg.tolist() == [-61.5, -60.0, -58.5, -57.0]
@@ -473,15 +302,15 @@ def test_real_aln_cut_short_is_refused_and_read_once_its_header_agrees(write):
 @pytest.mark.parametrize("name", ["imod_1/tilt_1.xf", "etomo_TS_001/TS_001.edf", "imod_1/tilt.com"])
 def test_real_files_of_other_kinds_are_refused(write, name):
     path = real_data(f"metadata/{name}")
-    refused(path, "expected a tilt file")
-    refused(write("renamed.tlt", path.read_bytes()), "line 1")
+    assert refuses(path, "expected a tilt file")
+    assert refuses(write("renamed.tlt", path.read_bytes()), "line 1")
 
 
 @pytest.mark.parametrize("name", ["etomo_TS_001/TS_001.st", "two_contour_example.mod"])
 def test_real_binary_files_under_a_tilt_name_are_refused(write, name):
-    refused(write("renamed.tlt", real_data(f"metadata/{name}").read_bytes()), "binary")
+    assert refuses(write("renamed.tlt", real_data(f"metadata/{name}").read_bytes()), "binary")
 
 
 @pytest.mark.parametrize("name", ["imod_1/tilt_1.xtilt", "etomo_TS_001/TS_001.xtilt"])
 def test_real_x_axis_tilts_under_a_tilt_name_are_refused(write, name):
-    refused(write("renamed.tlt", real_data(f"metadata/{name}").read_bytes()), "twice")
+    assert refuses(write("renamed.tlt", real_data(f"metadata/{name}").read_bytes()), "twice")

@@ -3,11 +3,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from engine.errors import BadInputError
+from engine.matching.params import MatchParams
 from engine.matching.rotation_grid import (
     angle_between_deg,
     distinct_rotations,
     even_rotations,
-    rotation_grid,
     rotations_for,
     symmetry_group,
 )
@@ -15,7 +15,7 @@ from engine.matching.rotation_grid import (
 
 @pytest.mark.parametrize("step_deg", [30.0, 16.3])
 def test_every_rotation_is_near_one_of_the_grid(step_deg):
-    grid = rotation_grid(step_deg)
+    grid = even_rotations(rotations_for(step_deg))
     quaternions = grid.as_quat()
     some = Rotation.random(500, rng=np.random.default_rng(0)).as_quat()
     nearest = np.abs(some @ quaternions.T).max(axis=1).clip(max=1.0)
@@ -51,4 +51,9 @@ def test_mates_are_at_angle_zero():
 @pytest.mark.parametrize("step_deg", [0.0, -3.0, 200.0])
 def test_absurd_steps_are_refused(step_deg):
     with pytest.raises(BadInputError, match="angular step"):
-        rotation_grid(step_deg)
+        MatchParams(angular_step_deg=step_deg)
+
+
+def test_no_false_positives_at_all_are_refused():
+    with pytest.raises(BadInputError, match="false positives"):
+        MatchParams(n_false_positives=0.0)

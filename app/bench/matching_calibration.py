@@ -1,0 +1,138 @@
+"""How picks' read-outs become probabilities: fitted on scenes with known truth.
+
+`python -m app.bench.matching_calibration` prints the coefficients that
+`engine/matching/probability.py` holds. The benchmark checks them on other seeds, templates and
+noise.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from engine import __version__
+from engine.data.arrays import Bools, Float64s
+from engine.data.particles import ParticleSet
+from engine.data.provenance import Provenance
+from engine.data.template import Template
+from engine.data.tomogram import TiltRange, Tomogram
+from engine.matching.filters import MatchFilter
+from engine.matching.match import match_templates
+from engine.matching.params import MatchParams
+from engine.matching.probability import design_columns
+from engine.matching.template_masks import soft_sphere
+from engine.simulation.macromolecules import PlantedScene, blob_chain, planted_scene
+
+FIT_SEED, CHECK_SEED = 51_000, 52_000
+FIT_SCENES = 32
+SHAPE = (96, 140, 140)
+N_COPIES, N_DECOYS = 12, 12
+VOXEL_SIZE_ANGST = 10.0
+# Low, so that there is something false to learn from.
+N_FALSE_POSITIVES = 30.0
+# Of a radius: a pick farther from every copy of its kind is false.
+HIT_SHARE = 0.35
+
+
+@dataclass(frozen=True)
+class LabelledPicks:
+    """Read-outs of picks and whether each is right.
+
+    Attributes
+    ----------
+    columns
+        (n, 4), as `design_columns`; NaN margins where there was one template only.
+    probability
+        As given by the current coefficients.
+    """
+
+    columns: Float64s
+    right: Bools
+    probability: Float64s
+
+
+def labelled_picks(seed: int, index: int) -> LabelledPicks:
+    """Match one drawn scene: every second one with the decoy among the templates."""
+    rng = np.random.default_rng([seed, index])
+    radius = float(rng.uniform(8.0, 12.0))
+    n_blobs = round(rng.uniform(0.7, 1.1) * radius)
+    box = 2 * int(np.ceil(radius + 3.0)) + 2
+    structures = tuple(blob_chain(box, radius, n_blobs, rng=rng) for _ in range(2))
+    tilt = float(rng.uniform(45.0, 65.0))
+    wedge = TiltRange(-tilt, tilt)
+    scene = planted_scene(
+        structures, (N_COPIES, N_DECOYS), SHAPE,
+        snr=float(np.exp(rng.uniform(np.log(0.004), np.log(0.1)))) * (10.0 / radius) ** 3,
+        snr_radius_vox=radius, distances_vox=(radius, radius), margin_vox=int(radius) + 2,
+        tilt_range=wedge, rng=rng,
+    )  # fmt: skip
+    provenance = Provenance(__version__, "calibration", seed=seed, simulated=True)
+    tomogram = Tomogram("scene", scene.voxels, VOXEL_SIZE_ANGST, wedge, "bright", provenance)
+    n_templates = 1 + index % 2
+    templates = tuple(
+        _template(f"kind_{kind}", structures[kind], radius, provenance)
+        for kind in range(n_templates)
+    )
+    params = MatchParams(n_false_positives=N_FALSE_POSITIVES, seed=index)
+    found = match_templates(tomogram, templates, MatchFilter(VOXEL_SIZE_ANGST, wedge), params)
+    picks = found.particles
+    figures = picks.figures
+    columns = design_columns(
+        figures["expected_noise_picks"], figures["p_value"], figures["margin"],
+        figures["peak_shape"],
+    )  # fmt: skip
+    return LabelledPicks(columns, _right(picks, scene, radius), figures["probability"])
+
+
+def _template(name: str, voxels: np.ndarray, radius: float, provenance: Provenance) -> Template:
+    return Template(
+        template_id=name,
+        voxels=voxels,
+        mask=soft_sphere(voxels.shape[0], radius, 3),
+        voxel_size_angst=VOXEL_SIZE_ANGST,
+        symmetry="C1",
+        radius_angst=radius * VOXEL_SIZE_ANGST,
+        mass_kda=None,
+        hand="as_given",
+        resolution_angst=None,
+        source="calibration",
+        provenance=provenance,
+    )
+
+
+def _right(picks: ParticleSet, scene: PlantedScene, radius_vox: float) -> Bools:
+    places = picks.positions_angst / VOXEL_SIZE_ANGST
+    kinds = np.array([int(name.split("_")[1]) for name in picks.class_names])
+    distance = np.linalg.norm(places[:, None] - scene.positions_vox[None], axis=2)
+    distance[kinds[:, None] != scene.kinds[None]] = np.inf
+    return np.asarray(distance.min(axis=1, initial=np.inf) <= HIT_SHARE * radius_vox)
+
+
+def fit(picks: list[LabelledPicks]) -> dict[str, list[float]]:
+    """Intercept and weights with and without a margin."""
+    columns = np.concatenate([one.columns for one in picks])
+    right = np.concatenate([one.right for one in picks])
+    result = {}
+    for name, with_margin in (("alone", False), ("with_rivals", True)):
+        mine = np.isfinite(columns[:, 2]) == with_margin
+        used = columns[mine] if with_margin else np.delete(columns[mine], 2, axis=1)
+        model = LogisticRegression(C=1.0, max_iter=2000).fit(used, right[mine])
+        result[name] = [float(model.intercept_[0]), *(float(w) for w in model.coef_[0])]
+    return result
+
+
+def main() -> None:
+    """Print the coefficients."""
+    picks = []
+    for index in range(FIT_SCENES):
+        picks.append(labelled_picks(FIT_SEED, index))
+        last = picks[-1]
+        sys.stderr.write(f"scene {index + 1} of {FIT_SCENES}: {last.right.sum()} of "
+                         f"{len(last.right)} right\n")  # fmt: skip
+    for name, values in fit(picks).items():
+        sys.stdout.write(f"{name}: {[round(v, 4) for v in values]}\n")
+
+
+if __name__ == "__main__":
+    main()
