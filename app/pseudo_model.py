@@ -9,11 +9,11 @@ import numpy as np
 from engine.errors import BadInputError
 from engine.io.template_files import read_template
 from models.pseudo_export import write_pseudo_model
+from models.pseudo_figures import quality_figures
 from models.pseudo_training import (
     PseudoTrainer,
     PseudoTrainingParams,
     load_checkpoint,
-    quality_figures,
     save_checkpoint,
     stored_density,
 )

@@ -30,10 +30,6 @@ STORED_RADIUS_VOX = 9.0
 # Of gyration, of the training volumes; elongated structures are kept smaller so that 99 % of
 # their mass stays within REACH_VOX of the centre.
 RADIUS_VOX, RADIUS_SPREAD, REACH_VOX = 7.0, 0.15, 15.0
-# Correlations are taken within this distance of the centre: corners would only add zeros.
-CORRELATION_RADIUS_VOX = 14.0
-# Of the maximum; as where structures are matched to a template, fainter voxels are background.
-BACKGROUND_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -101,14 +97,14 @@ def stored_density(density: Float32s) -> Float32s:
     return np.asarray(resampled / resampled.max(), dtype=np.float32)
 
 
-def _offsets(side: int, device: torch.device) -> Tensor:
+def box_offsets(side: int, device: torch.device) -> Tensor:
     """Offsets (side, side, side, 3) of the voxels from the centre, (x, y, z)."""
     axis = torch.arange(side, device=device, dtype=torch.float32) - side // 2
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     return torch.stack([x, y, z], dim=-1)
 
 
-def _random_rotations(n: int, generator: torch.Generator, device: torch.device) -> Tensor:
+def random_rotations(n: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """Matrices (n, 3, 3) of uniformly distributed rotations."""
     quaternions = torch.randn(n, 4, generator=generator, device=device)
     w, x, y, z = functional.normalize(quaternions, dim=1).unbind(1)
@@ -120,7 +116,7 @@ def _random_rotations(n: int, generator: torch.Generator, device: torch.device) 
     return torch.stack(rows, dim=1)
 
 
-def _sampled(volumes: Tensor, points: Tensor) -> Tensor:
+def sampled(volumes: Tensor, points: Tensor) -> Tensor:
     """Trilinear values of volumes (n, s, s, s) at offsets (n, z, y, x, 3) from their centres."""
     side = volumes.shape[-1]
     places = (points + side // 2) * (2.0 / (side - 1)) - 1.0
@@ -129,7 +125,7 @@ def _sampled(volumes: Tensor, points: Tensor) -> Tensor:
 
 def centres_and_radii(densities: Tensor) -> tuple[Tensor, Tensor]:
     """Centres of mass (n, 3) as (x, y, z) offsets and radii of gyration (n,), voxels."""
-    offsets = _offsets(densities.shape[-1], densities.device)
+    offsets = box_offsets(densities.shape[-1], densities.device)
     masses = densities.sum(dim=(1, 2, 3)).clamp_min(1e-6)
     centres = torch.einsum("nzyx,zyxk->nk", densities, offsets) / masses[:, None]
     second = torch.einsum("nzyx,zyx->n", densities, (offsets**2).sum(-1)) / masses
@@ -141,8 +137,8 @@ class TrainingVolumes:
 
     def __init__(self, stored: Float32s, device: torch.device) -> None:
         self.stored = torch.from_numpy(np.asarray(stored, dtype=np.float32)).to(device)
-        self._offsets = _offsets(SIDE_VOX, device)
-        distances = _offsets(STORED_BOX_VOX, device).norm(dim=-1).flatten()
+        self._offsets = box_offsets(SIDE_VOX, device)
+        distances = box_offsets(STORED_BOX_VOX, device).norm(dim=-1).flatten()
         order = distances.argsort()
         shares = self.stored.flatten(1)[:, order].cumsum(1)
         reaches = distances[order][(shares < 0.99 * shares[:, -1:]).sum(1)]
@@ -158,7 +154,7 @@ class TrainingVolumes:
         size = (SIDE_VOX,) * 3
         bent = functional.interpolate(field, size, mode="trilinear", align_corners=True)
         bent = params.elastic_vox * bent.permute(0, 2, 3, 4, 1)
-        rotations = _random_rotations(2 * n, generator, device)
+        rotations = random_rotations(2 * n, generator, device)
         turned = self.turned(kinds, rotations, radii.repeat(2), bent)
         share = torch.where(chance[1] < params.whole_share, 0.0, chance[2])[:, None, None, None]
         mixed = torch.lerp(turned[:n], turned[n:], share)
@@ -174,7 +170,7 @@ class TrainingVolumes:
         matrices = rotations * (STORED_RADIUS_VOX / radii)[:, None, None]
         flat = points.reshape(-1 if bent is not None else 1, SIDE_VOX**3, 3)
         placed = flat.expand(len(kinds), -1, -1) @ matrices.transpose(1, 2)
-        return _sampled(self.stored[kinds], placed.reshape(-1, *(SIDE_VOX,) * 3, 3))
+        return sampled(self.stored[kinds], placed.reshape(-1, *(SIDE_VOX,) * 3, 3))
 
 
 class PseudoTrainer:
@@ -307,78 +303,3 @@ def save_checkpoint(trainer: PseudoTrainer, path: Path) -> None:
 def load_checkpoint(trainer: PseudoTrainer, path: Path) -> None:
     """Go on from a file that `save_checkpoint` wrote."""
     trainer.restore(torch.load(path, map_location=trainer.device, weights_only=True))
-
-
-@torch.no_grad()
-def quality_figures(
-    trainer: PseudoTrainer, n_samples: int = 64, n_rotations: int = 300
-) -> dict[str, float]:
-    """How samples compare with training volumes, each figure beside that of real volumes.
-
-    `nearest_*` is the highest correlation of a sample with any training structure over random
-    rotations, both at the same radius of gyration about the centre of mass: near 1 means a copy.
-    `pair_*` is the correlation among samples as drawn: near 1 means they are all alike.
-    `spectrum_log_ratio_rms` compares the mean radial amplitudes of shells 1 to 12 (natural
-    logarithm), `spectrum_spread_ratio` their relative standard deviations.
-    """
-    volumes, random = trainer.volumes, torch.Generator(trainer.device).manual_seed(7)
-    real = volumes.draw(n_samples, trainer.params, random)
-    figures: dict[str, float] = {}
-    spectra = {}
-    for name, drawn in (("sample", trainer.samples(n_samples, seed=11)), ("real", real)):
-        background = BACKGROUND_SHARE * drawn.amax(dim=(1, 2, 3), keepdim=True)
-        made = torch.clamp(drawn - background, min=0.0)
-        nearest = _nearest_correlations(made, volumes, n_rotations, random)
-        unit = _unit_vectors(made)
-        pairs = (unit @ unit.T)[~torch.eye(len(made), dtype=torch.bool, device=made.device)]
-        radii = centres_and_radii(made)[1]
-        for label, values in (("nearest", nearest), ("pair", pairs), ("radius_vox", radii)):
-            figures[f"{label}_{name}_mean"] = float(values.mean())
-            figures[f"{label}_{name}_sd"] = float(values.std())
-        figures[f"nearest_{name}_max"] = float(nearest.max())
-        figures[f"pair_{name}_max"] = float(pairs.max())
-        spectra[name] = _radial_amplitudes(made)[:, 1:13]
-    means = {name: one.mean(0) for name, one in spectra.items()}
-    spreads = {name: one.std(0) / means[name] for name, one in spectra.items()}
-    logs = torch.log(means["sample"] / means["real"])
-    figures["spectrum_log_ratio_rms"] = float(logs.square().mean().sqrt())
-    figures["spectrum_spread_ratio"] = float((spreads["sample"] / spreads["real"]).mean())
-    return figures
-
-
-def _unit_vectors(densities: Tensor) -> Tensor:
-    """Voxels within the correlation sphere, mean 0 and length 1; (n, voxels)."""
-    inside = _offsets(SIDE_VOX, densities.device).norm(dim=-1) <= CORRELATION_RADIUS_VOX
-    values = densities[:, inside]
-    return functional.normalize(values - values.mean(1, keepdim=True), dim=1)
-
-
-def _nearest_correlations(
-    densities: Tensor, volumes: TrainingVolumes, n_rotations: int, random: torch.Generator
-) -> Tensor:
-    centres, radii = centres_and_radii(densities)
-    offsets = _offsets(SIDE_VOX, densities.device)
-    scale = (radii / RADIUS_VOX)[:, None, None, None, None]
-    points = offsets * scale + centres[:, None, None, None, :]
-    unit = _unit_vectors(_sampled(densities, points))
-    best = torch.full((len(densities),), -1.0, device=densities.device)
-    for kind in range(len(volumes.stored)):
-        rotations = _random_rotations(n_rotations, random, densities.device)
-        for part in torch.split(rotations, 50):
-            kinds = torch.full((len(part),), kind, device=densities.device)
-            wanted = torch.full((len(part),), RADIUS_VOX, device=densities.device)
-            turned = _unit_vectors(volumes.turned(kinds, part, wanted))
-            best = torch.maximum(best, (unit @ turned.T).amax(1))
-    return best
-
-
-def _radial_amplitudes(densities: Tensor) -> Tensor:
-    """Root mean square Fourier amplitude of every shell, per volume; (n, shells)."""
-    side = densities.shape[-1]
-    power = torch.fft.fftn(densities, dim=(1, 2, 3)).abs().square().flatten(1)
-    axis = torch.fft.fftfreq(side, 1.0 / side, device=densities.device)
-    grids = torch.meshgrid(axis, axis, axis, indexing="ij")
-    shells = torch.sqrt(sum((g * g for g in grids), torch.zeros_like(grids[0]))).round().long()
-    counts = torch.bincount(shells.flatten()).float()
-    sums = torch.zeros(len(power), len(counts), device=power.device)
-    return torch.sqrt(sums.index_add_(1, shells.flatten(), power) / counts)

@@ -7,8 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from engine.data.arrays import Float64s
 from engine.data.template import Template
-from engine.matching.basis import rotate_volume, voxel_offsets_xyz
 from engine.matching.filters import MatchFilter, grid_frequencies
+from engine.matching.masked_template import rotate_volume, voxel_offsets_xyz
 from engine.matching.transforms import forward
 
 STEP_RAD = 0.02

@@ -17,7 +17,7 @@ from engine.data.arrays import Bools, Float32s, Float64s, Ints
 from engine.data.particles import ParticleSet
 from engine.errors import BadInputError
 from engine.matching.abundance import Abundance, abundance
-from engine.matching.basis import rotate_volume
+from engine.matching.masked_template import rotate_volume
 from engine.matching.template_shape import TemplateShape
 
 LARGEST_LABEL = int(np.iinfo(np.uint16).max)

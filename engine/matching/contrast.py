@@ -8,9 +8,10 @@ import torch
 from engine.data.arrays import Float64s
 from engine.data.template import Template
 from engine.data.tomogram import Contrast, Tomogram
-from engine.matching.basis import TemplateBasis, masked_template, template_basis
+from engine.matching.basis import TemplateBasis, template_basis
 from engine.matching.correlation import basis_spectra, plan_tiles, tile_maps
 from engine.matching.filters import MatchFilter
+from engine.matching.masked_template import masked_template
 from engine.matching.matched_volume import matched_volume
 from engine.matching.params import MatchParams
 from engine.matching.peaks import local_maxima, without_overlap

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from engine.data.arrays import Float32s, Float64s, Ints
 from engine.data.template import Template
-from engine.matching.basis import rotate_volume, voxel_offsets_xyz
 from engine.matching.correlation import gather
 from engine.matching.filters import MatchFilter, grid_frequencies
+from engine.matching.masked_template import rotate_volume, voxel_offsets_xyz
 from engine.matching.matched_volume import MatchedVolume
 from engine.matching.transforms import forward, inverse_inner
 

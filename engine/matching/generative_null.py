@@ -13,8 +13,9 @@ import torch
 
 from engine.data.arrays import Float32s
 from engine.data.template import Template
-from engine.matching.basis import TemplateBasis, masked_template, template_basis
+from engine.matching.basis import TemplateBasis, template_basis
 from engine.matching.filters import MatchFilter
+from engine.matching.masked_template import masked_template
 from engine.matching.pseudo_structures import matched_structures
 from engine.matching.rotation_grid import even_rotations
 from engine.matching.search import filtered_gram, score_coefficients, telling_rows

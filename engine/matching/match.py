@@ -11,11 +11,12 @@ from engine.data.arrays import Bools, Float32s, Ints
 from engine.data.template import Template
 from engine.data.tomogram import Tomogram
 from engine.errors import BadInputError, VoxelSizeMismatchError
-from engine.matching.basis import masked_template, template_basis
+from engine.matching.basis import template_basis
 from engine.matching.correlation import Tile, TilePlan, basis_spectra, plan_tiles, tile_maps
 from engine.matching.filters import MatchFilter
 from engine.matching.generative_null import StructureSource
 from engine.matching.judging import judge
+from engine.matching.masked_template import masked_template
 from engine.matching.matched_volume import MatchedVolume, matched_volume, noise_like
 from engine.matching.params import MatchParams
 from engine.matching.peaks import score_peaks

@@ -12,9 +12,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from engine.data.arrays import Float32s, Float64s, Ints
-from engine.matching.basis import MaskedTemplate, TemplateBasis, template_basis
+from engine.matching.basis import TemplateBasis, template_basis
 from engine.matching.correlation import point_maps
 from engine.matching.exact import TemplateRotator, exact_scores
+from engine.matching.masked_template import MaskedTemplate
 from engine.matching.matched_volume import MatchedVolume
 from engine.matching.rotation_grid import distinct_rotations, even_rotations, step_deg_for
 from engine.matching.search import filtered_gram, score_coefficients

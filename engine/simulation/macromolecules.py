@@ -11,7 +11,7 @@ from engine.data.arrays import Float32s, Ints
 from engine.data.orientations import no_rotations
 from engine.data.tomogram import TiltRange
 from engine.errors import BadInputError
-from engine.matching.basis import rotate_volume, voxel_offsets_xyz
+from engine.matching.masked_template import rotate_volume, voxel_offsets_xyz
 from engine.physics.missing_wedge import apply_missing_wedge
 
 MOST_TRIES = 20_000

@@ -12,6 +12,7 @@ from engine.segmentation.network_files import read_network_spec
 from engine.simulation.macromolecules import blob_chain
 from models.architectures.pseudo_structures import PseudoStructureCritic, PseudoStructureGenerator
 from models.pseudo_export import write_pseudo_model
+from models.pseudo_figures import quality_figures
 from models.pseudo_training import (
     RADIUS_VOX,
     PseudoTrainer,
@@ -19,7 +20,6 @@ from models.pseudo_training import (
     TrainingVolumes,
     centres_and_radii,
     load_checkpoint,
-    quality_figures,
     save_checkpoint,
     stored_density,
 )

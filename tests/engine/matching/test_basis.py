@@ -3,12 +3,8 @@ import pytest
 from scipy.ndimage import spline_filter
 from scipy.spatial.transform import Rotation
 
-from engine.matching.basis import (
-    masked_template,
-    rotate_volume,
-    template_basis,
-    voxel_offsets_xyz,
-)
+from engine.matching.basis import template_basis
+from engine.matching.masked_template import masked_template, rotate_volume, voxel_offsets_xyz
 from tests.engine.matching.scenes import BOX, structure, template
 
 
