@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from app.bench import matching_scenes as scenes
 from app.bench.command_cost import CommandCost, run_command
+from app.bench.matching_calibration import CHECK_SCENES, calibration_rows
 from app.bench.matching_noise import noise_rows
 from app.bench.result import BenchResult, BenchRow
 from engine.data.arrays import Bools, Float64s, Ints
@@ -48,8 +49,8 @@ def run(tier: str, device: str, on_progress: Callable[[float], None]) -> BenchRe
         on_progress(0.2)
         rows += _decoy_rows(folder / "w2")
         on_progress(0.3)
-        share = 0.4 if tier == "full" else 0.7
-        rows += noise_rows(tier, lambda f: on_progress(0.3 + share * f))
+        rows += noise_rows(tier, lambda f: on_progress(0.3 + 0.3 * f))
+        rows += calibration_rows(CHECK_SCENES[tier], lambda f: on_progress(0.6 + 0.2 * f))
         if tier == "full":
             rows += _crowded_rows(folder / "crowded")
     if torch.cuda.is_available() and device != "cpu":

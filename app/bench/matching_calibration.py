@@ -6,11 +6,13 @@ noise.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from app.bench.result import BenchRow
 from engine import __version__
 from engine.data.arrays import Bools, Float64s
 from engine.data.particles import ParticleSet
@@ -26,6 +28,8 @@ from engine.simulation.macromolecules import PlantedScene, blob_chain, planted_s
 
 FIT_SEED, CHECK_SEED = 51_000, 52_000
 FIT_SCENES = 32
+CHECK_SCENES = {"quick": 2, "full": 16}
+N_BINS = 5
 SHAPE = (96, 140, 140)
 N_COPIES, N_DECOYS = 12, 12
 VOXEL_SIZE_ANGST = 10.0
@@ -120,6 +124,34 @@ def fit(picks: list[LabelledPicks]) -> dict[str, list[float]]:
         model = LogisticRegression(C=1.0, max_iter=2000).fit(used, right[mine])
         result[name] = [float(model.intercept_[0]), *(float(w) for w in model.coef_[0])]
     return result
+
+
+def calibration_rows(n_scenes: int, on_progress: Callable[[float], None]) -> list[BenchRow]:
+    """Calibration of the shipped coefficients on other seeds, templates and noise."""
+    picks = []
+    for index in range(n_scenes):
+        picks.append(labelled_picks(CHECK_SEED, index))
+        on_progress((index + 1) / n_scenes)
+    right = np.concatenate([one.right for one in picks]).astype(np.float64)
+    probability = np.concatenate([one.probability for one in picks])
+    bins = np.minimum((probability * N_BINS).astype(np.int64), N_BINS - 1)
+    gaps = [
+        (bins == number).mean()
+        * abs(right[bins == number].mean() - probability[bins == number].mean())
+        for number in np.unique(bins)
+    ]
+    brier = float(((probability - right) ** 2).mean())
+    constant = float(right.mean() * (1.0 - right.mean()))
+    return [
+        BenchRow(
+            "pick_probability_expected_calibration_error", float(np.sum(gaps)), "1", "lower",
+            baseline=f"{len(right)} picks of {n_scenes} scenes, {right.mean():.2f} right",
+        ),
+        BenchRow(
+            "pick_probability_brier", brier, "1", "lower",
+            baseline=f"best constant answer: {constant:.3f}",
+        ),
+    ]  # fmt: skip
 
 
 def main() -> None:

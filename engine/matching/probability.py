@@ -14,8 +14,9 @@ from engine.data.arrays import Float64s
 
 # Intercept and weights of the design's columns, from `python -m app.bench.matching_calibration`:
 # simulated chains of 8 to 12 voxels radius, SNR 0.004 to 0.1, decoys of equal size.
-ALONE = (0.0, 0.5, 0.3, 0.0)
-WITH_RIVALS = (0.0, 0.5, 0.3, 1.0, 0.0)
+# The peak's shape tells nothing in them: they hold no membranes, gold or edges.
+ALONE = (-2.4614, 0.1346, 0.444, -0.0274)
+WITH_RIVALS = (-1.9511, 0.2973, 0.1697, 1.2711, -0.0373)
 # Beyond these a read-out says no more than that it is extreme.
 LEAST_EXPECTED, MOST_EXPECTED = 1e-8, 1e3
 LEAST_P = 1e-4
