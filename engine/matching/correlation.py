@@ -192,6 +192,20 @@ def _patch(volume: Tensor, plan: TilePlan, tile: Tile, device: torch.device) -> 
     return patch
 
 
+def _patch_inside(
+    shape: tuple[int, int, int], plan: TilePlan, tile: Tile, device: torch.device
+) -> Tensor:
+    """Where a tile's patch, as far as its masks reach, lies in the volume."""
+    inside = torch.ones(plan.fft_shape, dtype=torch.bool, device=device)
+    for axis, n in enumerate(shape):
+        first = tile.start[axis] - plan.halo_vox
+        reach = tile.shape[axis] + 2 * plan.halo_vox
+        places = torch.arange(plan.fft_shape[axis], device=device)
+        out = (places < reach) & ((places + first < 0) | (places + first >= n))
+        inside[(slice(None),) * axis + (out,)] = False
+    return inside
+
+
 def _inverse_norms(
     volume: MatchedVolume,
     spectra: BasisSpectra,
@@ -201,13 +215,19 @@ def _inverse_norms(
 ) -> Tensor:
     patch = _patch(volume.local_side, plan, tile, device)
     floor = volume.empty_variance
-    first, second = forward(patch), forward(patch**2)
+    inside = _patch_inside(volume.shape, plan, tile, device)
+    moments = [forward(patch), forward(patch**2)]
+    if not inside.all():
+        moments.append(forward(inside.float()))
     rows = []
     for weights, total in zip(spectra.mask_spectra, spectra.mask_sums, strict=True):
-        mean, square = (
+        mean, square, *there = (
             inverse_inner(moment * weights, plan.fft_shape, plan.halo_vox, tile.shape) / total
-            for moment in (first, second)
+            for moment in moments
         )
+        if there:
+            # Beyond a face nothing is known: mean and variance are those of what is inside.
+            mean, square = mean / there[0], square / there[0]
         variance = square - mean**2
         norm = torch.rsqrt((total * variance).clamp_min(1e-20))
         rows.append(torch.where(variance > floor, norm, torch.zeros_like(norm)).reshape(-1))
@@ -255,14 +275,30 @@ def point_maps(
             continue
         if not volume.is_one_side:
             values = gather(volume.local_padded, volume.halo_vox, places, offsets)
-        mean = masks @ values.T / sums
-        variance = masks @ (values**2).T / sums - mean**2
+        there = mask_sums_inside(volume, places, offsets, masks)
+        mean = masks @ values.T / there
+        variance = masks @ (values**2).T / there - mean**2
         norm = torch.rsqrt((sums * variance).clamp_min(1e-20))
         norms.append(torch.where(variance > volume.empty_variance, norm, torch.zeros_like(norm)))
     if not maps:
         return PointMaps(torch.empty((len(kernels), 0)), torch.empty((len(masks), 0)))
     inverse = torch.cat(norms, dim=1) if with_norms else torch.empty((0, len(positions_vox)))
     return PointMaps(torch.cat(maps, dim=1), inverse)
+
+
+def mask_sums_inside(
+    volume: MatchedVolume, positions_vox: Ints, offsets_zyx: Ints, masks: Tensor
+) -> Tensor:
+    """Weights of masks (n_masks, m) that lie in the volume, at each position; (n_masks, n)."""
+    shape = np.array(volume.shape)
+    reach = np.abs(offsets_zyx).max()
+    cut = np.flatnonzero(((positions_vox < reach) | (positions_vox >= shape - reach)).any(axis=1))
+    sums = masks.sum(dim=1, keepdim=True).repeat(1, len(positions_vox))
+    for index in cut:
+        places = positions_vox[index] + offsets_zyx
+        inside = ((places >= 0) & (places < shape)).all(axis=1)
+        sums[:, index] = masks[:, torch.from_numpy(inside)].sum(dim=1)
+    return sums
 
 
 def gather(padded: Tensor, halo_vox: int, positions_vox: Ints, offsets_zyx: Ints) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from engine.data.arrays import Float32s, Float64s, Ints
 from engine.data.template import Template
-from engine.matching.correlation import gather
+from engine.matching.correlation import gather, mask_sums_inside
 from engine.matching.filters import MatchFilter, grid_frequencies
 from engine.matching.masked_template import rotate_volume, voxel_offsets_xyz
 from engine.matching.matched_volume import MatchedVolume
@@ -165,8 +165,9 @@ def exact_terms(
         values = gather(volume.local_padded, volume.halo_vox, positions_vox, offsets).double()
     weights = torch.from_numpy(template.mask.ravel()[support].astype(np.float64))
     total = weights.sum()
-    mean = values @ weights / total
-    variance = (values**2) @ weights / total - mean**2
+    there = mask_sums_inside(volume, positions_vox, offsets, weights[None])[0]
+    mean = values @ weights / there
+    variance = (values**2) @ weights / there - mean**2
     norms = torch.sqrt((total * variance).clamp_min(1e-20))
     norms = torch.where(variance <= volume.empty_variance, torch.zeros_like(norms), norms)
     return above.numpy(), norms.numpy()

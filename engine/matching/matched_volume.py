@@ -4,19 +4,24 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from engine.data.arrays import Bools, Float32s
+from engine.data.arrays import Bools, Float32s, Float64s
 from engine.errors import BadInputError
 from engine.matching.filters import MatchFilter, RadialSpectrum, grid_frequencies
 from engine.matching.transforms import forward, inverse_inner
 
 RADIAL_BINS = 64
 SHELL_COEFFICIENTS = 300
+# Patches whose quieter ones show the noise between structures.
+PATCH_VOX, N_PATCHES, PATCH_COEFFICIENTS = 32, 256, 20
+QUIET_QUANTILE = 0.2
+WHITE_SIDE_VOX = 128
 # Of the volume's mean square.
 EMPTY_SHARE = 1e-3
 Weights = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -132,7 +137,7 @@ def matched_volume(
 def noise_like(
     volume: MatchedVolume, shape: tuple[int, int, int], *, rng: np.random.Generator
 ) -> MatchedVolume:
-    """Gaussian noise with the tomogram's power spectrum: what the search meets in no structure.
+    """Gaussian noise with the spectrum of the tomogram's quiet parts: no structure.
 
     Parameters
     ----------
@@ -140,7 +145,7 @@ def noise_like(
         Of the noise volume.
     """
     plain = volume.filter
-    radial = radial_spectrum(volume.local_side, plain)
+    radial = quiet_spectrum(volume.local_side, plain, rng=rng)
     padded = _fast_shape(shape)
     white = torch.from_numpy(rng.standard_normal(padded, dtype=np.float32))
     spectrum = forward(white)
@@ -156,6 +161,68 @@ def noise_like(
     _multiply(spectrum, plain.template_weights, padded)
     filtered = _back(spectrum, padded, shape, volume.halo_vox)
     return MatchedVolume(filtered, local, volume.halo_vox, plain, None)
+
+
+def quiet_spectrum(
+    volume: Tensor, match_filter: MatchFilter, *, rng: np.random.Generator
+) -> RadialSpectrum:
+    """Amplitude by frequency of the quieter patches of a volume.
+
+    The spectrum of a whole crowded tomogram is that of its largest structures; noise made with it
+    would be louder at their frequencies than the places between them are. So a low quantile over
+    patches is taken in each shell, over the same quantile of white noise behind the same filter:
+    in noise alone it estimates the mean without bias.
+    """
+    side = min(PATCH_VOX, *volume.shape)
+    shells = _patch_shells(match_filter, side)
+    z, y, x = (min(n, WHITE_SIDE_VOX) for n in volume.shape)
+    spectrum = forward(torch.from_numpy(rng.standard_normal((z, y, x), dtype=np.float32)))
+    _multiply(spectrum, match_filter.tomogram_weights, (z, y, x))
+    white = inverse_inner(spectrum, (z, y, x), 0, (z, y, x))
+    own, reference = (_patch_powers(part, shells, rng) for part in (volume, white))
+    quiet = np.quantile(own, QUIET_QUANTILE, axis=0)
+    usual = np.quantile(reference, QUIET_QUANTILE, axis=0) / reference.mean(axis=0)
+    amplitude = np.sqrt(quiet / usual)
+    return RadialSpectrum(shells.middles, amplitude / max(1e-30, float(amplitude.mean())))
+
+
+@dataclass(frozen=True)
+class _Shells:
+    """Shells of the coefficients that a filter lets through, of cubic patches of a side."""
+
+    side_vox: int
+    middles: Float64s
+    members: tuple[Tensor, ...]
+
+
+def _patch_shells(match_filter: MatchFilter, side_vox: int) -> _Shells:
+    z, y, x = grid_frequencies((side_vox,) * 3, torch.device("cpu"))
+    freq = torch.sqrt(z**2 + y**2 + x**2)
+    passed = (match_filter.tomogram_weights(z, y, x) > 0) & (freq > 0)
+    flat = freq.reshape(-1)
+    middles, members = [], []
+    edges = (np.arange(side_vox) + 0.5) / side_vox
+    for low, high in pairwise(edges):
+        here = torch.nonzero((passed & (freq >= low) & (freq < high)).reshape(-1)).reshape(-1)
+        if len(here) >= PATCH_COEFFICIENTS:
+            middles.append(float(flat[here].mean()))
+            members.append(here)
+    return _Shells(side_vox, np.array(middles), tuple(members))
+
+
+def _patch_powers(volume: Tensor, shells: _Shells, rng: np.random.Generator) -> Float64s:
+    """Mean power (n_patches, n_shells) of patches at random places, Hann-windowed."""
+    side = shells.side_vox
+    line = torch.hann_window(side + 2, periodic=False)[1:-1]
+    window = line[:, None, None] * line[None, :, None] * line[None, None, :]
+    starts = [rng.integers(0, n - side + 1, size=N_PATCHES) for n in volume.shape]
+    powers = np.empty((N_PATCHES, len(shells.members)))
+    for index, (a, b, c) in enumerate(zip(*starts, strict=True)):
+        patch = volume[a : a + side, b : b + side, c : c + side]
+        spectrum = forward((patch - patch.mean()) * window)
+        power = (spectrum.abs() ** 2).reshape(-1)
+        powers[index] = [float(power[here].mean()) for here in shells.members]
+    return powers
 
 
 def radial_spectrum(volume: Tensor, match_filter: MatchFilter) -> RadialSpectrum:

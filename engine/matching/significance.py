@@ -8,11 +8,12 @@ structures from a generative network).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 from scipy.spatial.transform import Rotation
 from scipy.special import erfcinv
 from torch import Tensor
@@ -29,7 +30,8 @@ from engine.matching.search import SearchTable, score_coefficients
 # number of peaks above u sigma is u^5 exp(-u^2 / 2) (Worsley et al. 1996,
 # doi:10.1002/(SICI)1097-0193(1996)4:1<58::AID-HBM4>3.0.CO;2-O).
 TAIL_POWER = 5
-TAIL_PEAKS = 40
+TAIL_PEAKS, LEAST_TAIL_PEAKS = 60, 20
+TAIL_SIGMA_RANGE = (0.9, 1.4)
 EULER_GAMMA = 0.5772156649015329
 
 
@@ -57,7 +59,7 @@ class FalsePositives:
     sigma
         Root mean square of the control's score over rotations and places.
     ratio
-        Voxels searched over voxels of the control search(es).
+        Voxels searched over voxels of the control searches together.
     """
 
     peaks: Float64s
@@ -72,9 +74,27 @@ class FalsePositives:
         last = float(self.peaks[n - 1])
         if score <= last:
             return self.ratio * self._interpolated_count(score)
-        shape = TAIL_POWER * math.log(score / last)
-        fall = (score**2 - last**2) / (2.0 * self.sigma**2)
-        return self.ratio * n * math.exp(shape - fall)
+        return self.ratio * n * math.exp(_log_tail(score, last, self.tail_sigma))
+
+    @cached_property
+    def tail_sigma(self) -> float:
+        """Width of the highest peaks' tail by maximum likelihood, near `sigma`.
+
+        Peaks keep apart, so that their number falls a little more slowly than single scores do.
+        """
+        top = self.peaks[:TAIL_PEAKS]
+        if len(top) < LEAST_TAIL_PEAKS:
+            return self.sigma
+        last = float(top[-1])
+
+        def cost(sigma: float) -> float:
+            # Minus the log density of each peak above the last one: the tail's slope.
+            slope = top / sigma**2 - TAIL_POWER / top
+            logs = [_log_tail(float(score), last, sigma) for score in top]
+            return -float(np.log(slope.clip(1e-12)).sum() + np.sum(logs))
+
+        bounds = (TAIL_SIGMA_RANGE[0] * self.sigma, TAIL_SIGMA_RANGE[1] * self.sigma)
+        return float(minimize_scalar(cost, bounds=bounds, method="bounded").x)
 
     def _interpolated_count(self, score: float) -> float:
         """Peaks above a score, linear between them."""
@@ -102,6 +122,11 @@ class FalsePositives:
         while self.expected(highest) > n_expected:
             highest *= 1.2
         return float(brentq(lambda s: self.expected(s) - n_expected, lowest, highest))
+
+
+def _log_tail(score: float, last: float, sigma: float) -> float:
+    """Logarithm of the expected number of peaks above `score` over that above `last`."""
+    return TAIL_POWER * math.log(score / last) - (score**2 - last**2) / (2.0 * sigma**2)
 
 
 @dataclass(frozen=True)
@@ -145,6 +170,23 @@ def scrambled_coefficients(
         matrices = np.stack([np.eye(order)] + [_random_orthogonal(order, rng) for _ in range(n)])
         out.append(np.einsum("nij,jc->inc", matrices, block))
     return out
+
+
+def with_scrambled(
+    basis: TemplateBasis, n_copies: int, *, rng: np.random.Generator
+) -> TemplateBasis:
+    """Add scrambled copies of the templates: all templates, then all first copies, ..."""
+    copies = [scrambled_coefficients(blocks, n_copies, rng=rng) for blocks in basis.coefficients]
+    return replace(
+        basis,
+        templates=basis.templates * (1 + n_copies),
+        coefficients=tuple(
+            tuple(block[:, copy] for block in of_template)
+            for copy in range(1 + n_copies)
+            for of_template in copies
+        ),
+        kept_correlation=basis.kept_correlation * (1 + n_copies),
+    )
 
 
 def _random_orthogonal(order: int, rng: np.random.Generator) -> Float64s:
