@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -275,7 +276,7 @@ def point_maps(
             continue
         if not volume.is_one_side:
             values = gather(volume.local_padded, volume.halo_vox, places, offsets)
-        there = mask_sums_inside(volume, places, offsets, masks)
+        there = mask_sums_inside(volume.shape, places, offsets, masks)
         mean = masks @ values.T / there
         variance = masks @ (values**2).T / there - mean**2
         norm = torch.rsqrt((sums * variance).clamp_min(1e-20))
@@ -287,17 +288,28 @@ def point_maps(
 
 
 def mask_sums_inside(
-    volume: MatchedVolume, positions_vox: Ints, offsets_zyx: Ints, masks: Tensor
+    volume_shape: tuple[int, int, int], positions_vox: Ints, offsets_zyx: Ints, masks: Tensor
 ) -> Tensor:
     """Weights of masks (n_masks, m) that lie in the volume, at each position; (n_masks, n)."""
-    shape = np.array(volume.shape)
-    reach = np.abs(offsets_zyx).max()
-    cut = np.flatnonzero(((positions_vox < reach) | (positions_vox >= shape - reach)).any(axis=1))
+    shape = np.array(volume_shape)
+    reach = int(np.abs(offsets_zyx).max())
     sums = masks.sum(dim=1, keepdim=True).repeat(1, len(positions_vox))
-    for index in cut:
-        places = positions_vox[index] + offsets_zyx
-        inside = ((places >= 0) & (places < shape)).all(axis=1)
-        sums[:, index] = masks[:, torch.from_numpy(inside)].sum(dim=1)
+    cut = np.flatnonzero(((positions_vox < reach) | (positions_vox >= shape - reach)).any(axis=1))
+    if not len(cut):
+        return sums
+    # Sums over boxes of offsets by a summed-area table, one corner after the other.
+    side = 2 * reach + 1
+    table = torch.zeros((len(masks), side + 1, side + 1, side + 1), dtype=torch.float64)
+    z, y, x = torch.from_numpy(offsets_zyx.T + (reach + 1))
+    table[:, z, y, x] = masks.double()
+    table = table.cumsum(1).cumsum(2).cumsum(3)
+    low = np.clip(reach - positions_vox[cut], 0, side)
+    high = np.clip(shape - positions_vox[cut] + reach, 0, side)
+    inside = torch.zeros((len(masks), len(cut)), dtype=torch.float64)
+    for corner in product((0, 1), repeat=3):
+        z, y, x = torch.from_numpy(np.where(corner, high, low).T)
+        inside += (-1) ** (3 - sum(corner)) * table[:, z, y, x]
+    sums[:, cut] = inside.to(sums.dtype)
     return sums
 
 

@@ -165,7 +165,7 @@ def exact_terms(
         values = gather(volume.local_padded, volume.halo_vox, positions_vox, offsets).double()
     weights = torch.from_numpy(template.mask.ravel()[support].astype(np.float64))
     total = weights.sum()
-    there = mask_sums_inside(volume, positions_vox, offsets, weights[None])[0]
+    there = mask_sums_inside(volume.shape, positions_vox, offsets, weights[None])[0]
     mean = values @ weights / there
     variance = (values**2) @ weights / there - mean**2
     norms = torch.sqrt((total * variance).clamp_min(1e-20))
