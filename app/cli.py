@@ -2,57 +2,55 @@
 
 import logging
 import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
-from app.commands import (
-    analyze,
-    atlas,
-    bench,
-    cohort,
-    demo,
-    doctor,
-    match,
-    models,
-    picks,
-    report,
-    serve,
-    simulate,
-    template,
-    worker,
-)
 from app.context import Device, Settings
 from engine import __version__
 from engine.errors import PipelineError
 
-cli = typer.Typer(
-    name="tomodx",
-    help="Cryo-electron tomograms of patients' cells in, measurements and a report out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+# In the order of the help; the file in `app/commands` that registers each command.
+COMMAND_FILES = {
+    "demo": "demo",
+    "doctor": "doctor",
+    "analyze": "analyze",
+    "match": "match",
+    "picks": "picks",
+    "atlas": "atlas",
+    "cohort": "cohort",
+    "template": "template",
+    "report": "report",
+    "simulate": "simulate",
+    "reference": "simulate",
+    "train": "models",
+    "export": "models",
+    "models": "models",
+    "serve": "serve",
+    "worker": "worker",
+    "bench": "bench",
+}
 
-COMMAND_FILES = (
-    demo,
-    doctor,
-    analyze,
-    match,
-    picks,
-    atlas,
-    cohort,
-    template,
-    report,
-    simulate,
-    models,
-    serve,
-    worker,
-    bench,
-)
-for _file in COMMAND_FILES:
-    _file.register(cli)
+
+def build_cli(arguments: list[str]) -> typer.Typer:
+    """The command with the subcommands that the arguments may mean, or all where they name none.
+
+    Some subcommands take seconds to import; the others should not wait for them.
+    """
+    named = [name for name in COMMAND_FILES if name in arguments]
+    cli = typer.Typer(
+        name="tomodx",
+        help="Cryo-electron tomograms of patients' cells in, measurements and a report out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for file in dict.fromkeys(COMMAND_FILES[name] for name in named or COMMAND_FILES):
+        import_module(f"app.commands.{file}").register(cli)
+    cli.callback()(set_up)
+    return cli
 
 
 def _print_version(value: bool) -> None:
@@ -61,7 +59,6 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@cli.callback()
 def set_up(
     context: typer.Context,
     as_json: Annotated[
@@ -92,7 +89,8 @@ def _fail(message: str, status: int) -> int:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 bad input or arguments."""
     try:
-        result: Any = cli(arguments, standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        result: Any = build_cli(given)(given, standalone_mode=False)
     except PipelineError as error:
         return _fail(str(error), error.exit_status)
     except TyperException as error:
