@@ -43,14 +43,18 @@ def structures() -> tuple[Float32s, Float32s]:
 
 
 def chains(folder: Path, *, snr: float, n_decoys: int, index: int) -> SceneFiles:
-    """Copies of the template, and decoys, in white noise behind the wedge."""
+    """Copies of the template, and decoys, in white noise behind the wedge.
+
+    A library without the decoy where there is none.
+    """
     both = structures()
     scene = planted_scene(
         both, (N_COPIES, n_decoys), SHAPE,
         snr=snr, snr_radius_vox=RADIUS_VOX, distances_vox=(RADIUS_VOX, RADIUS_VOX),
         margin_vox=BOX_VOX // 2, tilt_range=WEDGE, rng=np.random.default_rng([SCENE_SEED, index]),
     )  # fmt: skip
-    return _write(folder, scene, {"template": both[0], "decoy": both[1]})
+    wanted = ("template", "decoy") if n_decoys else ("template",)
+    return _write(folder, scene, dict(zip(wanted, both, strict=False)))
 
 
 def noise(folder: Path, index: int, shape: tuple[int, int, int]) -> SceneFiles:

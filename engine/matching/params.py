@@ -53,7 +53,7 @@ class MatchParams:
     n_false_positives: float = 1.0
     keep: float = 0.992
     largest_basis: int = 400
-    tile_bytes: float = 7e8
+    tile_bytes: float = 5.5e8
     edge_share: float = 0.5
     null: NullKind = "scrambled"
     n_nulls: int = 49
