@@ -12,6 +12,8 @@ from app.context import Device, Settings
 from engine import __version__
 from engine.errors import PipelineError
 
+# How typer reports Ctrl-C.
+INTERRUPTED = 130
 # In the order of the help; the file in `app/commands` that registers each command.
 COMMAND_FILES = {
     "demo": "demo",
@@ -100,9 +102,11 @@ def run(arguments: list[str] | None = None) -> int:
             return 2
         return _fail(error.format_message(), 2)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted; finished steps are kept, run the command again to go on", 1)
+        result = INTERRUPTED
     except (OSError, MemoryError) as error:
         return _fail(str(error) or type(error).__name__, 1)
+    if result == INTERRUPTED:
+        return _fail("interrupted; finished steps are kept, run the command again to go on", 1)
     return result if isinstance(result, int) else 0
 
 

@@ -11,7 +11,6 @@ from app.context import Device
 from app.score_store import ScoresOnDisk
 from app.wiring import structure_source
 from engine import __version__
-from engine.data.arrays import Bools
 from engine.data.measurements import QualityFlag
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.template import Template
@@ -21,6 +20,7 @@ from engine.errors import BadInputError
 from engine.io.digests import digest_of, require_writable
 from engine.io.match_files import write_match
 from engine.io.mrc import GivenContrast, read_with_findings
+from engine.io.search_mask import read_search_mask
 from engine.io.template_files import read_template
 from engine.io.wedge import estimate_tilt_range
 from engine.matching.abundance import Abundance, abundance
@@ -98,7 +98,7 @@ def match_file(
         tilt_range=request.tilt_range,
     )
     flags = list(findings)
-    search = _read_mask(request.mask, tomogram) if request.mask else None
+    search = read_search_mask(request.mask, tomogram.voxels.shape) if request.mask else None
     match_filter = _filter(request, tomogram, flags)
     tomogram = _with_contrast(request, tomogram, templates, match_filter, flags)
     provenance = _provenance(request, tomogram, match_filter)
@@ -156,18 +156,6 @@ def _require_distinct(templates: tuple[Template, ...], paths: tuple[Path, ...]) 
                 f"expected templates of different names, found {name} twice "
                 f"({paths[names.index(name)]} and {paths[index]}); rename one file"
             )
-
-
-def _read_mask(path: Path, tomogram: Tomogram) -> Bools:
-    mask, _ = read_with_findings(
-        path, voxel_size_angst=tomogram.voxel_size_angst, contrast="bright"
-    )
-    if mask.voxels.shape != tomogram.voxels.shape:
-        raise BadInputError(
-            f"{path.name}: expected a mask of the tomogram's shape "
-            f"{tomogram.voxels.shape}, found {mask.voxels.shape}"
-        )
-    return np.asarray(mask.voxels > 0.5)
 
 
 def _filter(request: MatchRequest, tomogram: Tomogram, flags: list[QualityFlag]) -> MatchFilter:

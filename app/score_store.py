@@ -14,23 +14,28 @@ class ScoresOnDisk:
     Parameters
     ----------
     folder
-        Made where it does not exist; its name holds the match's content key, so that another
-        match never goes on from it.
+        Made when the first score is written; its name holds the match's content key, so that
+        another match never goes on from it.
     """
 
     def __init__(self, folder: Path, n_templates: int, shape: tuple[int, int, int]) -> None:
         self._folder = folder
         self._list = folder / "tiles.txt"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "scores.npy"
-        full = (n_templates, *shape)
-        known = path.exists() and np.load(path, mmap_mode="r").shape == full
-        if not known:
-            self._list.unlink(missing_ok=True)
-        self._scores = np.lib.format.open_memmap(
-            path, mode="r+" if known else "w+", dtype=np.float32, shape=full
-        )
-        self._done = set(self._list.read_text().split()) if self._list.exists() else set()
+        self._shape = (n_templates, *shape)
+        self._scores = self._earlier()
+        known = self._scores is not None and self._list.exists()
+        self._done = set(self._list.read_text().split()) if known else set()
+
+    def _earlier(self) -> Float32s | None:
+        """Scores of an interrupted run, unless it was stopped while it made the file."""
+        path = self._folder / "scores.npy"
+        if not path.exists():
+            return None
+        try:
+            scores: Float32s = np.load(path, mmap_mode="r+")
+        except (ValueError, EOFError):
+            return None
+        return scores if scores.shape == self._shape else None
 
     @property
     def n_done(self) -> int:
@@ -38,7 +43,13 @@ class ScoresOnDisk:
         return len(self._done)
 
     def scores(self) -> Float32s:
-        """Array (n_templates, z, y, x)."""
+        """Array (n_templates, z, y, x); its file is made when it is first asked for."""
+        if self._scores is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._list.unlink(missing_ok=True)
+            self._scores = np.lib.format.open_memmap(
+                self._folder / "scores.npy", mode="w+", dtype=np.float32, shape=self._shape
+            )
         return self._scores
 
     def is_done(self, tile: int) -> bool:
@@ -47,6 +58,7 @@ class ScoresOnDisk:
 
     def done(self, tile: int) -> None:
         """Note that a tile's scores are in, after they reached the disk."""
+        assert isinstance(self._scores, np.memmap)
         self._scores.flush()
         self._done.add(str(tile))
         with self._list.open("a") as stream:
@@ -54,5 +66,5 @@ class ScoresOnDisk:
 
     def remove(self) -> None:
         """Delete everything."""
-        del self._scores
+        self._scores = None
         shutil.rmtree(self._folder, ignore_errors=True)
