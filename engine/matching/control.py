@@ -29,10 +29,12 @@ def control_search(
     # Scrambling does not keep a symmetry, and a symmetric template has fewer distinct rotations.
     n_copies = 0 if symmetric else min(SCRAMBLED_COPIES, COPIES_IN_ALL // n_templates)
     basis = with_scrambled(setup.basis, n_copies, rng=rng)
-    side = max(round(params.control_vox ** (1.0 / 3.0)), 4 * basis.support_vox)
+    # Templates that reach beyond a face see less noise: the control lies wholly inside.
+    margin = basis.support_vox
+    inner = max(round(params.control_vox ** (1.0 / 3.0)), 2 * margin)
+    side = inner + 2 * margin
     noise = noise_like(setup.volume, (side, side, side), rng=rng)
-    radius = min(template.support_radius_vox for template in basis.templates)
-    region = search_region(noise.shape, params.edge_share * radius)
+    region = search_region(noise.shape, margin)
     positions = sample_voxels(noise, region, rng)
     table = search_table(noise, basis, setup.stages, positions, device)
     plan = plan_tiles(region, basis.support_vox, largest_tile_vox(table, params))

@@ -153,7 +153,7 @@ def noise_like(
     z, y, x = grid_frequencies(padded, torch.device("cpu"))
     for index in range(padded[0]):
         freq = torch.sqrt(z[index] ** 2 + y[0] ** 2 + x[0] ** 2)
-        spectrum[index] *= radial.at(freq) * (plain.tomogram_weights(z[index], y[0], x[0]) > 0)
+        spectrum[index] *= radial.at(freq) * plain.tomogram_weights(z[index], y[0], x[0])
     if plain.is_binary:
         local = _back(spectrum, padded, shape, volume.halo_vox)
         return MatchedVolume(local, local, volume.halo_vox, plain, None)
@@ -166,12 +166,17 @@ def noise_like(
 def quiet_spectrum(
     volume: Tensor, match_filter: MatchFilter, *, rng: np.random.Generator
 ) -> RadialSpectrum:
-    """Amplitude by frequency of the quieter patches of a volume.
+    """Amplitude by frequency of the quieter patches of a volume, beyond that of its filter.
 
     The spectrum of a whole crowded tomogram is that of its largest structures; noise made with it
     would be louder at their frequencies than the places between them are. So a low quantile over
     patches is taken in each shell, over the same quantile of white noise behind the same filter:
-    in noise alone it estimates the mean without bias.
+    what the filter and the patches' window do to noise cancels.
+
+    Parameters
+    ----------
+    volume
+        float32 (z, y, x), behind the filter's side of the tomogram.
     """
     side = min(PATCH_VOX, *volume.shape)
     shells = _patch_shells(match_filter, side)
@@ -179,10 +184,11 @@ def quiet_spectrum(
     spectrum = forward(torch.from_numpy(rng.standard_normal((z, y, x), dtype=np.float32)))
     _multiply(spectrum, match_filter.tomogram_weights, (z, y, x))
     white = inverse_inner(spectrum, (z, y, x), 0, (z, y, x))
-    own, reference = (_patch_powers(part, shells, rng) for part in (volume, white))
-    quiet = np.quantile(own, QUIET_QUANTILE, axis=0)
-    usual = np.quantile(reference, QUIET_QUANTILE, axis=0) / reference.mean(axis=0)
-    amplitude = np.sqrt(quiet / usual)
+    quiet, usual = (
+        np.quantile(_patch_powers(part, shells, rng), QUIET_QUANTILE, axis=0)
+        for part in (volume, white)
+    )
+    amplitude = np.sqrt(quiet / usual.clip(1e-30))
     return RadialSpectrum(shells.middles, amplitude / max(1e-30, float(amplitude.mean())))
 
 

@@ -37,7 +37,7 @@ class MatchParams:
     block_share
         Side of a block in which a p-value is taken, in radii.
     control_vox
-        Voxels of the control search in noise.
+        Voxels of the control search in noise, beside its margin.
     largest_candidates
         Candidates a template at most.
     seed
@@ -59,7 +59,7 @@ class MatchParams:
     n_nulls: int = 49
     null_rotations: int = 600
     block_share: float = 0.5
-    control_vox: int = 700_000
+    control_vox: int = 450_000
     largest_candidates: int = 5000
     seed: int = 0
 

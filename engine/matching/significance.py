@@ -9,11 +9,10 @@ structures from a generative network).
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq
 from scipy.spatial.transform import Rotation
 from scipy.special import erfcinv
 from torch import Tensor
@@ -26,12 +25,9 @@ from engine.matching.matched_volume import MatchedVolume
 from engine.matching.rotation_grid import even_rotations
 from engine.matching.search import SearchTable, score_coefficients
 
-# A Gaussian field over three positions and three rotations: the leading term of its expected
-# number of peaks above u sigma is u^5 exp(-u^2 / 2) (Worsley et al. 1996,
-# doi:10.1002/(SICI)1097-0193(1996)4:1<58::AID-HBM4>3.0.CO;2-O).
-TAIL_POWER = 5
-TAIL_PEAKS, LEAST_TAIL_PEAKS = 60, 20
-TAIL_SIGMA_RANGE = (0.9, 1.4)
+# The highest peaks of the control that the tail starts from: further down they crowd each other.
+TAIL_PEAKS = 20
+LEAST_TAIL_SIGMAS = 3.5
 EULER_GAMMA = 0.5772156649015329
 
 
@@ -74,27 +70,7 @@ class FalsePositives:
         last = float(self.peaks[n - 1])
         if score <= last:
             return self.ratio * self._interpolated_count(score)
-        return self.ratio * n * math.exp(_log_tail(score, last, self.tail_sigma))
-
-    @cached_property
-    def tail_sigma(self) -> float:
-        """Width of the highest peaks' tail by maximum likelihood, near `sigma`.
-
-        Peaks keep apart, so that their number falls a little more slowly than single scores do.
-        """
-        top = self.peaks[:TAIL_PEAKS]
-        if len(top) < LEAST_TAIL_PEAKS:
-            return self.sigma
-        last = float(top[-1])
-
-        def cost(sigma: float) -> float:
-            # Minus the log density of each peak above the last one: the tail's slope.
-            slope = top / sigma**2 - TAIL_POWER / top
-            logs = [_log_tail(float(score), last, sigma) for score in top]
-            return -float(np.log(slope.clip(1e-12)).sum() + np.sum(logs))
-
-        bounds = (TAIL_SIGMA_RANGE[0] * self.sigma, TAIL_SIGMA_RANGE[1] * self.sigma)
-        return float(minimize_scalar(cost, bounds=bounds, method="bounded").x)
+        return self.ratio * n * math.exp(log_tail(score / self.sigma) - log_tail(last / self.sigma))
 
     def _interpolated_count(self, score: float) -> float:
         """Peaks above a score, linear between them."""
@@ -124,9 +100,18 @@ class FalsePositives:
         return float(brentq(lambda s: self.expected(s) - n_expected, lowest, highest))
 
 
-def _log_tail(score: float, last: float, sigma: float) -> float:
-    """Logarithm of the expected number of peaks above `score` over that above `last`."""
-    return TAIL_POWER * math.log(score / last) - (score**2 - last**2) / (2.0 * sigma**2)
+def log_tail(sigmas: float) -> float:
+    """Logarithm of the expected number of peaks above a level, up to a constant.
+
+    A Gaussian field over three positions and three rotations: u (u^4 - 10 u^2 + 15) exp(-u^2 / 2)
+    above u standard deviations; constant below 3.5, where the formula no longer falls.
+
+    References
+    ----------
+    Worsley et al. (1996), doi:10.1002/(SICI)1097-0193(1996)4:1<58::AID-HBM4>3.0.CO;2-O.
+    """
+    u = max(sigmas, LEAST_TAIL_SIGMAS)
+    return math.log(u * (u**4 - 10.0 * u**2 + 15.0)) - u**2 / 2.0
 
 
 @dataclass(frozen=True)
