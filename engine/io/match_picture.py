@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Circle
 
 from engine.data.arrays import Float32s, Float64s
@@ -20,6 +21,10 @@ COLOURS = (
 DPI = 100
 N_MONTAGE = 10
 SLAB_NM = 12.0
+# Inches of the parts.
+WIDTH_IN, TITLE_IN, SLICES_IN, GAP_IN, MONTAGE_IN, LINE_IN, BOTTOM_IN = (
+    13.6, 0.3, 4.7, 0.75, 1.3, 0.22, 0.1,
+)  # fmt: skip
 
 
 def write_match_picture(
@@ -33,29 +38,34 @@ def write_match_picture(
 
 def match_figure(result: MatchResult, tomogram: Tomogram, *, simulated: bool) -> Figure:
     """Slices with picks, scores against chance, and the best picks cut out."""
-    figure = Figure(figsize=(13.6, 9.4), dpi=DPI, facecolor="white")
+    text_in = LINE_IN * (len(result.summaries) + 2)
+    height_in = sum((TITLE_IN, SLICES_IN, GAP_IN, MONTAGE_IN, LINE_IN, text_in, BOTTOM_IN))
+    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        3,
-        4,
-        height_ratios=(3.0, 1.35, 1.0),
-        width_ratios=(1, 1, 1, 1),
-        left=0.02,
-        right=0.985,
-        top=0.97,
-        bottom=0.02,
-        wspace=0.08,
-        hspace=0.16,
-    )
+
+    def part(top_in: float, part_height_in: float, n_columns: int) -> GridSpec:
+        return figure.add_gridspec(
+            1,
+            n_columns,
+            left=0.02,
+            right=0.985,
+            top=1.0 - top_in / height_in,
+            bottom=1.0 - (top_in + part_height_in) / height_in,
+            wspace=0.08,
+        )
+
+    slices = part(TITLE_IN, SLICES_IN, 4)
+    montage = part(TITLE_IN + SLICES_IN + GAP_IN, MONTAGE_IN, 1)
+    text = part(height_in - text_in - BOTTOM_IN, text_in, 1)
     colours = {
         summary.template_id: COLOURS[i % len(COLOURS)] for i, summary in enumerate(result.summaries)
     }
-    _draw_slice(figure.add_subplot(grid[0, :2]), result, tomogram, colours, axis=0)
-    right = grid[0, 2:].subgridspec(2, 1, height_ratios=(1, 1.0), hspace=0.22)
+    _draw_slice(figure.add_subplot(slices[0, :2]), result, tomogram, colours, axis=0)
+    right = slices[0, 2:].subgridspec(2, 1, height_ratios=(1, 1.0), hspace=0.22)
     _draw_slice(figure.add_subplot(right[0]), result, tomogram, colours, axis=1)
     _draw_chance(figure.add_subplot(right[1]), result, colours)
-    _draw_montage(figure, grid[1, :], result, tomogram, colours)
-    _draw_text(figure.add_subplot(grid[2, :]), result, tomogram, colours, simulated)
+    _draw_montage(figure, montage[0, 0], result, tomogram, colours)
+    _draw_text(figure.add_subplot(text[0, 0]), result, tomogram, colours, simulated)
     return figure
 
 
@@ -209,12 +219,13 @@ def _draw_text(
     simulated: bool,
 ) -> None:
     axes.set_axis_off()
-    for lines, summary in enumerate(result.summaries[:8]):
+    n_lines = len(result.summaries) + 2
+    for line, summary in enumerate(result.summaries):
         axes.text(
-            0.0, 0.95 - 0.13 * lines,
+            0.0, 1.0 - line / n_lines,
             f"{summary.template_id}: {summary.n_picks} picks of {summary.n_candidates} candidates, "
             f"threshold {summary.threshold:.3f} ({summary.threshold / summary.sigma:.1f} sigma, "
-            f"{summary.expected_noise_picks:g} noise picks expected), "
+            f"expected noise picks {summary.expected_noise_picks:g}), "
             f"{summary.n_rotations:,} rotations in {result.basis_size} basis volumes",
             color=colours[summary.template_id], fontsize=9, va="top", transform=axes.transAxes,
         )  # fmt: skip
@@ -222,6 +233,6 @@ def _draw_text(
     if simulated:
         notice = f"SIMULATED tomogram, no patient.  {notice}"
     axes.text(
-        0.0, -0.02, f"{tomogram.tomogram_id}.  {notice}", color="#555555", fontsize=9, va="bottom",
+        0.0, 0.0, f"{tomogram.tomogram_id}.  {notice}", color="#555555", fontsize=9, va="bottom",
         transform=axes.transAxes,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from engine.matching.rotation_grid import even_rotations, rotations_for
 from engine.matching.scan import best_over_rotations
 from tests.engine.matching.scenes import FILTER, planted, template, tomogram
 
-PARAMS = MatchParams(angular_step_deg=20.0, control_vox=200_000, n_nulls=25, null_rotations=200)
+PARAMS = MatchParams(angular_step_deg=20.0, control_vox=100_000, n_nulls=25, null_rotations=200)
 
 
 def volume_of(scene, match_filter=FILTER):
