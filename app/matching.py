@@ -32,6 +32,7 @@ from engine.matching.params import MatchParams
 from engine.matching.results import MatchResult
 
 CONTRAST_UNSURE = "contrast_uncertain"
+LEAST_KEPT = 0.97
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def match_file(
         source=structure_source() if request.params.null != "scrambled" else None,
         on_progress=on_progress,
     )
+    flags += _basis_flags(result)
     abundances = tuple(
         abundance(
             np.array(
@@ -208,6 +210,20 @@ def _with_contrast(
             f"{decision.other_sigmas:.1f}",
         ))  # fmt: skip
     return decision.tomogram
+
+
+def _basis_flags(result: MatchResult) -> list[QualityFlag]:
+    """Templates of which the search sees a part only; picks are scored with the whole."""
+    return [
+        QualityFlag(
+            "warning", "template_too_detailed",
+            f"{summary.template_id}: the search sees {100 * summary.kept_correlation:.0f} % of "
+            "this template's norm and may miss copies in strong noise; make it at a lower "
+            "resolution or a larger voxel size",
+        )
+        for summary in result.summaries
+        if summary.kept_correlation < LEAST_KEPT
+    ]  # fmt: skip
 
 
 def _provenance(request: MatchRequest, tomogram: Tomogram, match_filter: MatchFilter) -> Provenance:

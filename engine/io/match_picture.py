@@ -110,6 +110,9 @@ def _draw_slice(
                 linestyle="-" if away < radius / 2 else ":",
             )
         )
+    # Circles that reach beyond the image must not widen the axes.
+    axes.set_xlim(-0.5, slab.shape[1] - 0.5)
+    axes.set_ylim(slab.shape[0] - 0.5, -0.5)
     nm = plane * tomogram.voxel_size_angst / 10.0
     title = "xy" if axis == 0 else "xz"
     axes.set_title(f"{title} section at {'zy'[axis]} = {nm:.0f} nm", fontsize=10, loc="left")

@@ -18,7 +18,7 @@ from engine.matching.peaks import local_maxima, without_overlap
 from engine.matching.region import common_box, search_region
 from engine.matching.rotation_grid import even_rotations
 from engine.matching.scan import best_over_rotations
-from engine.matching.search import filtered_gram, score_coefficients
+from engine.matching.search import LARGEST_SCANNED, filtered_gram, score_coefficients
 
 N_ROTATIONS = 300
 # A part is enough; its sides at most.
@@ -55,7 +55,7 @@ def decide_contrast(
     starts = [max(0, (n - PART_VOX) // 2) for n in tomogram.voxels.shape]
     part = tomogram.voxels[tuple(slice(s, s + PART_VOX) for s in starts)]
     masked = tuple(masked_template(t) for t in common_box(templates))
-    basis = template_basis(masked, keep=0.95, largest=params.largest_basis)
+    basis = template_basis(masked, keep=0.95, largest=LARGEST_SCANNED)
     upright, flipped = _peak_heights(part, basis, match_filter, params)
     keep = upright >= flipped
     chosen = tomogram

@@ -16,7 +16,7 @@ from engine.matching.correlation import plan_tiles
 from engine.matching.filters import MatchFilter
 from engine.matching.generative_null import StructureSource
 from engine.matching.judging import judge
-from engine.matching.masked_template import masked_template
+from engine.matching.masked_template import MaskedTemplate, masked_template
 from engine.matching.matched_volume import MatchedVolume, matched_volume
 from engine.matching.params import MatchParams
 from engine.matching.region import common_box, halo_for, search_region
@@ -29,7 +29,7 @@ from engine.matching.scanning import (
     sample_voxels,
     scan_setup,
 )
-from engine.matching.search import search_table, stages_for
+from engine.matching.search import LARGEST_SCANNED, search_table, stages_for
 from engine.matching.setup import Setup
 from engine.matching.transforms import torch_threads
 
@@ -138,7 +138,7 @@ def _set_up(
     device: torch.device,
 ) -> Setup:
     masked = tuple(masked_template(t) for t in common_box(templates))
-    basis = template_basis(masked, keep=params.keep, largest=params.largest_basis)
+    basis = template_basis(masked, keep=params.keep, largest=_largest_basis(masked, params))
     radius = min(t.support_radius_vox for t in masked)
     region = search_region(volume.shape, params.edge_share * radius)
     stages = stages_for(rotations_for(params.angular_step_deg), params.keep, len(templates))
@@ -150,3 +150,10 @@ def _set_up(
     else:
         n_searched = int(volume.search[region.slices].sum())
     return Setup(volume, basis, table, plan, region, stages, n_searched)
+
+
+def _largest_basis(masked: tuple[MaskedTemplate, ...], params: MatchParams) -> int:
+    """Volumes that memory allows: inner products are taken in a box of twice the side."""
+    transformed_vox = (2 * masked[0].voxels.shape[0]) ** 3 / 2
+    fitting = int(2.0 * params.tile_bytes / (4.0 * transformed_vox / 2))
+    return min(params.largest_basis, max(LARGEST_SCANNED, fitting))

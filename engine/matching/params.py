@@ -23,7 +23,7 @@ class MatchParams:
         Norm of a rotated template in the basis: 0.992 so that also the worst rotation of a
         sharply masked one keeps 0.99.
     largest_basis
-        Volumes at most.
+        Volumes at most; fewer where their transforms would not fit `tile_bytes` twice.
     tile_bytes
         Memory for the maps and spectra of a tile.
     edge_share
@@ -52,7 +52,7 @@ class MatchParams:
     angular_step_deg: float = 16.3
     n_false_positives: float = 1.0
     keep: float = 0.992
-    largest_basis: int = 400
+    largest_basis: int = 2000
     tile_bytes: float = 5.5e8
     edge_share: float = 0.5
     null: NullKind = "scrambled"

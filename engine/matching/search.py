@@ -30,6 +30,9 @@ from engine.matching.scan import best_over_rotations
 
 N_SAMPLES = 1024
 SCANNED_KEEP, LEAST_SCANNED_KEEP = 0.955, 0.85
+# Volumes that are correlated with everywhere at most: each costs a map of a tile. The whole basis
+# of a large, detailed template is much wider; it is for the best few voxels in a thousand.
+LARGEST_SCANNED = 400
 # Voxels whose correlations with the whole basis are held at once.
 WHOLE_BASIS_VOXELS = 8192
 
@@ -217,10 +220,12 @@ def scanned_keep(basis: TemplateBasis) -> list[float]:
 
 
 def scanned_size(basis: TemplateBasis) -> int:
-    """Volumes at the front of the basis that hold `scanned_keep` of every template."""
+    """Volumes at the front of the basis that hold `scanned_keep` of every template, if so many."""
     needed = np.array(scanned_keep(basis)) ** 2
     for block in basis.blocks:
         stop = block.start + 2 * block.degree + 1
+        if stop > LARGEST_SCANNED:
+            return block.start
         held = np.array([_held(basis, number, stop) for number in range(len(basis.templates))])
         if (held >= needed).all():
             return stop
