@@ -107,6 +107,8 @@ def _as_json(found: Any, out: Path) -> dict[str, Any]:  # noqa: ANN401 - importe
 
 
 def _as_text(found: Any, out: Path) -> str:  # noqa: ANN401 - imported lazily
+    from engine.matching.results import LARGEST_Q  # noqa: PLC0415
+
     simulated = " (simulated)" if found.tomogram.provenance.simulated else ""
     lines = [f"{found.tomogram.tomogram_id}{simulated}: results in {out}"]
     if found.n_tiles_resumed:
@@ -114,7 +116,8 @@ def _as_text(found: Any, out: Path) -> str:  # noqa: ANN401 - imported lazily
     for summary, copies in zip(found.result.summaries, found.abundances, strict=True):
         lines.append(
             f"  {summary.template_id}: {summary.n_picks} picks above {summary.threshold:.3f} "
-            f"({summary.expected_noise_picks:g} expected of noise); "
+            f"({summary.expected_noise_picks:g} expected of noise), {summary.n_significant} with "
+            f"q up to {LARGEST_Q:g}; "
             f"{copies.per_um3:.4g} per um3 (95 % interval {copies.low_per_um3:.4g} to "
             f"{copies.high_per_um3:.4g}; seen at all from {copies.detection_limit_per_um3:.2g})"
         )

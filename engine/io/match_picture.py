@@ -12,7 +12,7 @@ from matplotlib.patches import Circle
 from engine.data.arrays import Float32s, Float64s
 from engine.data.tomogram import Tomogram
 from engine.io.digests import atomic_file
-from engine.matching.results import MatchResult
+from engine.matching.results import LARGEST_Q, MatchResult
 
 COLOURS = (
     "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00",
@@ -227,6 +227,7 @@ def _draw_text(
         axes.text(
             0.0, 1.0 - line / n_lines,
             f"{summary.template_id}: {summary.n_picks} picks of {summary.n_candidates} candidates, "
+            f"{summary.n_significant} with q up to {LARGEST_Q:g}, "
             f"threshold {summary.threshold:.3f} ({summary.threshold / summary.sigma:.1f} sigma, "
             f"expected noise picks {summary.expected_noise_picks:g}), "
             f"{summary.n_rotations:,} rotations in {result.basis_size} basis volumes",

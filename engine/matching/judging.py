@@ -17,7 +17,7 @@ from engine.matching.params import MatchParams
 from engine.matching.peaks import score_peaks
 from engine.matching.probability import Readouts, probabilities
 from engine.matching.refinement import Refiner
-from engine.matching.results import MatchResult, TemplateSummary
+from engine.matching.results import LARGEST_Q, MatchResult, TemplateSummary
 from engine.matching.rotation_grid import rotations_for
 from engine.matching.selection import Contender, Reach, select
 from engine.matching.setup import Setup
@@ -90,7 +90,7 @@ def judge(
     on_progress(1.0)
     summaries = tuple(
         _summary(setup, template, curves[number], params, len(found[number].scan_scores),
-                 sum(name == template.template_id for name in particles.class_names), number)
+                 particles, number)
         for number, template in enumerate(templates)
     )  # fmt: skip
     return MatchResult(particles, scores, summaries, setup.basis.size, setup.n_searched_vox)
@@ -102,9 +102,10 @@ def _summary(
     curve: FalsePositives,
     params: MatchParams,
     n_candidates: int,
-    n_picks: int,
+    particles: ParticleSet,
     number: int,
 ) -> TemplateSummary:
+    own = np.array([name == template.template_id for name in particles.class_names], dtype=bool)
     n_rotations = rotations_for(params.angular_step_deg)
     n = params.n_false_positives
     return TemplateSummary(
@@ -117,7 +118,8 @@ def _summary(
         kept_correlation=setup.basis.kept_correlation[number],
         n_rotations=n_rotations,
         n_candidates=n_candidates,
-        n_picks=n_picks,
+        n_picks=int(own.sum()),
+        n_significant=int((particles.figures["q_value"][own] <= LARGEST_Q).sum()),
         false_positives=curve,
     )
 

@@ -6,6 +6,9 @@ from engine.data.arrays import Float32s
 from engine.data.particles import ParticleSet
 from engine.matching.significance import FalsePositives
 
+# False discovery rate at which picks are called significant.
+LARGEST_Q = 0.05
+
 
 @dataclass(frozen=True)
 class TemplateSummary:
@@ -27,6 +30,8 @@ class TemplateSummary:
         Of the finest grid.
     n_candidates, n_picks
         Peaks above the threshold; those left after other templates took theirs.
+    n_significant
+        Picks with a q-value of `LARGEST_Q` at most: neither noise nor just any structure.
     false_positives
         The curve behind the threshold.
     """
@@ -41,6 +46,7 @@ class TemplateSummary:
     n_rotations: int
     n_candidates: int
     n_picks: int
+    n_significant: int
     false_positives: FalsePositives
 
 

@@ -54,6 +54,7 @@ def test_the_copies_are_in_every_list(finished):
     assert near_copies(star.positions_angst) == len(star)
     summary = json.loads((finished / "match.json").read_text())
     assert summary["n_picks"] == len(table)
+    assert summary["templates"][0]["n_significant"] == (table["q_value"] <= 0.05).sum()
 
 
 def test_nothing_but_results_is_left(finished):
