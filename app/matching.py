@@ -32,6 +32,7 @@ from engine.matching.params import MatchParams
 from engine.matching.results import MatchResult
 
 CONTRAST_UNSURE = "contrast_uncertain"
+# A search that sees less of a template's norm than this loses copies that stand out by little.
 LEAST_KEPT = 0.97
 
 

@@ -10,6 +10,20 @@ from engine.data.tomogram import TiltRange
 from engine.io.mrc import GivenContrast
 from engine.matching.params import NullKind
 
+TiltsFile = Annotated[
+    Path | None,
+    typer.Option(help=".tlt, .rawtlt, .mdoc, .aln, .xml, .tomostar: per-tilt CTF and dose."),
+]
+Defocus = Annotated[
+    float | None, typer.Option(metavar="F", help="One defocus for all tilts, underfocus > 0.")
+]
+SearchMask = Annotated[
+    Path | None, typer.Option(metavar="M.mrc", help="Search where it is above 0.5.")
+]
+VoxelSize = Annotated[
+    float | None, typer.Option(metavar="F", help="In Å; overrides the tomogram's header.")
+]
+
 
 def register(cli: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -36,19 +50,10 @@ def match(
     n_false_positives: Annotated[
         float, typer.Option(metavar="N", help="Noise picks to be expected among the results.")
     ] = 1.0,
-    tilts: Annotated[
-        Path | None,
-        typer.Option(help=".tlt, .rawtlt, .mdoc, .aln, .xml, .tomostar: per-tilt CTF and dose."),
-    ] = None,
-    defocus_um: Annotated[
-        float | None, typer.Option(metavar="F", help="One defocus for all tilts, underfocus > 0.")
-    ] = None,
-    mask: Annotated[
-        Path | None, typer.Option(metavar="M.mrc", help="Search where it is above 0.5.")
-    ] = None,
-    voxel_size_angst: Annotated[
-        float | None, typer.Option(metavar="F", help="In Å; overrides the tomogram's header.")
-    ] = None,
+    tilts: TiltsFile = None,
+    defocus_um: Defocus = None,
+    mask: SearchMask = None,
+    voxel_size_angst: VoxelSize = None,
     contrast: Annotated[
         GivenContrast, typer.Option(help="Of protein in the tomogram; auto estimates it.")
     ] = "auto",

@@ -42,21 +42,9 @@ def match_figure(result: MatchResult, tomogram: Tomogram, *, simulated: bool) ->
     height_in = sum((TITLE_IN, SLICES_IN, GAP_IN, MONTAGE_IN, LINE_IN, text_in, BOTTOM_IN))
     figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-
-    def part(top_in: float, part_height_in: float, n_columns: int) -> GridSpec:
-        return figure.add_gridspec(
-            1,
-            n_columns,
-            left=0.02,
-            right=0.985,
-            top=1.0 - top_in / height_in,
-            bottom=1.0 - (top_in + part_height_in) / height_in,
-            wspace=0.08,
-        )
-
-    slices = part(TITLE_IN, SLICES_IN, 4)
-    montage = part(TITLE_IN + SLICES_IN + GAP_IN, MONTAGE_IN, 1)
-    text = part(height_in - text_in - BOTTOM_IN, text_in, 1)
+    slices = _part(figure, TITLE_IN, SLICES_IN, n_columns=4)
+    montage = _part(figure, TITLE_IN + SLICES_IN + GAP_IN, MONTAGE_IN)
+    text = _part(figure, height_in - text_in - BOTTOM_IN, text_in)
     colours = {
         summary.template_id: COLOURS[i % len(COLOURS)] for i, summary in enumerate(result.summaries)
     }
@@ -67,6 +55,20 @@ def match_figure(result: MatchResult, tomogram: Tomogram, *, simulated: bool) ->
     _draw_montage(figure, montage[0, 0], result, tomogram, colours)
     _draw_text(figure.add_subplot(text[0, 0]), result, tomogram, colours, simulated)
     return figure
+
+
+def _part(figure: Figure, top_in: float, part_height_in: float, *, n_columns: int = 1) -> GridSpec:
+    """One row of the figure, so many inches below its top."""
+    height_in = figure.get_figheight()
+    return figure.add_gridspec(
+        1,
+        n_columns,
+        left=0.02,
+        right=0.985,
+        top=1.0 - top_in / height_in,
+        bottom=1.0 - (top_in + part_height_in) / height_in,
+        wspace=0.08,
+    )
 
 
 def _best_plane(result: MatchResult, tomogram: Tomogram, axis: int) -> int:
