@@ -7,14 +7,14 @@ noise.
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from app.bench.result import BenchRow
 from engine import __version__
-from engine.data.arrays import Bools, Float64s
+from engine.data.arrays import Bools, Float32s, Float64s
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
 from engine.data.template import Template
@@ -22,16 +22,19 @@ from engine.data.tomogram import TiltRange, Tomogram
 from engine.matching.filters import MatchFilter
 from engine.matching.match import match_templates
 from engine.matching.params import MatchParams
-from engine.matching.probability import design_columns
+from engine.matching.probability import Readouts, design_columns
 from engine.matching.template_masks import soft_sphere
 from engine.simulation.macromolecules import PlantedScene, blob_chain, planted_scene
+from engine.simulation.surroundings import surroundings
 
 FIT_SEED, CHECK_SEED = 51_000, 52_000
 FIT_SCENES = 32
 CHECK_SCENES = {"quick": 2, "full": 16}
 N_BINS = 5
 SHAPE = (96, 140, 140)
-N_COPIES, N_DECOYS = 12, 12
+# The third is never among the templates: a rival that nobody thought of.
+N_STRUCTURES = 3
+ABSENT = 0.3
 VOXEL_SIZE_ANGST = 10.0
 # Low, so that there is something false to learn from.
 N_FALSE_POSITIVES = 30.0
@@ -46,7 +49,7 @@ class LabelledPicks:
     Attributes
     ----------
     columns
-        (n, 4), as `design_columns`; NaN margins where there was one template only.
+        (n, 5), as `design_columns`; NaN margins where there was one template only.
     probability
         As given by the current coefficients.
     """
@@ -57,36 +60,49 @@ class LabelledPicks:
 
 
 def labelled_picks(seed: int, index: int) -> LabelledPicks:
-    """Match one drawn scene: every second one with the decoy among the templates."""
+    """Match one drawn scene: with one or two templates, each with copies or without."""
     rng = np.random.default_rng([seed, index])
     radius = float(rng.uniform(8.0, 12.0))
     n_blobs = round(rng.uniform(0.7, 1.1) * radius)
     box = 2 * int(np.ceil(radius + 3.0)) + 2
-    structures = tuple(blob_chain(box, radius, n_blobs, rng=rng) for _ in range(2))
+    structures = tuple(blob_chain(box, radius, n_blobs, rng=rng) for _ in range(N_STRUCTURES))
     tilt = float(rng.uniform(45.0, 65.0))
     wedge = TiltRange(-tilt, tilt)
+    counts = tuple(0 if rng.random() < ABSENT else int(rng.integers(3, 13)) for _ in structures)
     scene = planted_scene(
-        structures, (N_COPIES, N_DECOYS), SHAPE,
+        structures, counts, SHAPE,
         snr=float(np.exp(rng.uniform(np.log(0.004), np.log(0.1)))) * (10.0 / radius) ** 3,
-        snr_radius_vox=radius, distances_vox=(radius, radius), margin_vox=int(radius) + 2,
-        tilt_range=wedge, rng=rng,
+        snr_radius_vox=radius, distances_vox=(radius,) * N_STRUCTURES,
+        margin_vox=int(radius) + 2, tilt_range=wedge, rng=rng, background=_background(rng),
     )  # fmt: skip
     provenance = Provenance(__version__, "calibration", seed=seed, simulated=True)
     tomogram = Tomogram("scene", scene.voxels, VOXEL_SIZE_ANGST, wedge, "bright", provenance)
-    n_templates = 1 + index % 2
     templates = tuple(
         _template(f"kind_{kind}", structures[kind], radius, provenance)
-        for kind in range(n_templates)
+        for kind in range(1 + index % 2)
     )
     params = MatchParams(n_false_positives=N_FALSE_POSITIVES, seed=index)
     found = match_templates(tomogram, templates, MatchFilter(VOXEL_SIZE_ANGST, wedge), params)
     picks = found.particles
     figures = picks.figures
-    columns = design_columns(
-        figures["expected_noise_picks"], figures["p_value"], figures["margin"],
-        figures["peak_shape"],
+    readouts = Readouts(**{f.name: figures[f.name] for f in fields(Readouts)})
+    return LabelledPicks(
+        design_columns(readouts), _right(picks, scene, radius), figures["probability"]
+    )
+
+
+def _background(rng: np.random.Generator) -> Float32s | None:
+    """In two of three scenes a cell's filaments, membranes and beads, some of each."""
+    n_microtubules, n_actin, n_membranes, n_gold = (
+        int(rng.integers(0, 3)), int(rng.integers(0, 3)), int(rng.integers(0, 2)),
+        int(rng.integers(0, 4)),
     )  # fmt: skip
-    return LabelledPicks(columns, _right(picks, scene, radius), figures["probability"])
+    if rng.random() < 1 / 3:
+        return None
+    return surroundings(
+        SHAPE, VOXEL_SIZE_ANGST / 10.0, n_microtubules=n_microtubules, n_actin=n_actin,
+        n_membranes=n_membranes, n_gold=n_gold, rng=rng,
+    )  # fmt: skip
 
 
 def _template(name: str, voxels: np.ndarray, radius: float, provenance: Provenance) -> Template:
@@ -119,8 +135,8 @@ def fit(picks: list[LabelledPicks]) -> dict[str, list[float]]:
     right = np.concatenate([one.right for one in picks])
     result = {}
     for name, with_margin in (("alone", False), ("with_rivals", True)):
-        mine = np.isfinite(columns[:, 2]) == with_margin
-        used = columns[mine] if with_margin else np.delete(columns[mine], 2, axis=1)
+        mine = np.isfinite(columns[:, -1]) == with_margin
+        used = columns[mine] if with_margin else columns[mine, :-1]
         model = LogisticRegression(C=1.0, max_iter=2000).fit(used, right[mine])
         result[name] = [float(model.intercept_[0]), *(float(w) for w in model.coef_[0])]
     return result

@@ -75,7 +75,7 @@ def judge(
         number = candidates.template
         shape = shape_agreement(refiners[number], candidates)
         expected = np.array([curves[number].expected(h) for h in candidates.scan_scores])
-        readouts = Readouts(expected, p, margin, shape)
+        readouts = Readouts(expected, p, q, margin, shape)
         figures = {
             "p_value": p,
             "q_value": q,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import spline_filter
+from scipy.ndimage import distance_transform_edt, spline_filter
 from scipy.spatial.transform import Rotation
 
 from engine.data.arrays import Float32s, Ints
@@ -15,6 +15,8 @@ from engine.matching.masked_template import rotate_volume, voxel_offsets_xyz
 from engine.physics.missing_wedge import apply_missing_wedge
 
 MOST_TRIES = 20_000
+# Of a background's density that counts as nothing.
+EMPTY = 0.05
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def planted_scene(
     margin_vox: int,
     tilt_range: TiltRange | None,
     rng: np.random.Generator,
+    background: Float32s | None = None,
 ) -> PlantedScene:
     """Copies in random orientations at whole voxels, white noise, missing wedge.
 
@@ -115,13 +118,15 @@ def planted_scene(
         Centres are at least this far from the faces.
     tilt_range
         Applied to signal and noise.
+    background
+        (z, y, x), what else is there; copies keep clear of it by their radius.
 
     Raises
     ------
     BadInputError
         The copies do not fit.
     """
-    positions, kinds = _places(counts, shape, distances_vox, margin_vox, rng)
+    positions, kinds = _places(counts, shape, distances_vox, margin_vox, background, rng)
     rotations = Rotation.random(len(kinds), rng=rng) if len(kinds) else no_rotations()
     largest = max(s.shape[0] for s in structures)
     voxels = np.zeros([n + 2 * largest for n in shape], dtype=np.float32)
@@ -134,6 +139,8 @@ def planted_scene(
             low = positions[index] + largest - box // 2
             voxels[tuple(slice(a, a + box) for a in low)] += copy
     voxels = voxels[tuple(slice(largest, largest + n) for n in shape)]
+    if background is not None:
+        voxels = voxels + background
     if snr_radius_vox is None:
         variance = _variance_inside(voxels, positions, [distances_vox[k] for k in kinds])
     else:
@@ -170,15 +177,23 @@ def _places(
     shape: tuple[int, int, int],
     distances_vox: tuple[float, ...],
     margin_vox: int,
+    background: Float32s | None,
     rng: np.random.Generator,
 ) -> tuple[Ints, Ints]:
     order = [kind for kind, count in enumerate(counts) for _ in range(count)]
     order.sort(key=lambda kind: -distances_vox[kind])
+    clear = (
+        distance_transform_edt(background < EMPTY)
+        if background is not None
+        else np.full(shape, np.inf)
+    )
     places: list[np.ndarray] = []
     kinds: list[int] = []
     for kind in order:
         for _ in range(MOST_TRIES):
             place = np.array([rng.integers(margin_vox, n - margin_vox) for n in shape])
+            if clear[tuple(place)] < distances_vox[kind]:
+                continue
             if not places:
                 break
             needed = np.array([distances_vox[k] for k in kinds]) + distances_vox[kind]
