@@ -28,16 +28,19 @@ from engine.simulation.macromolecules import PlantedScene, blob_chain, planted_s
 from engine.simulation.surroundings import surroundings
 
 FIT_SEED, CHECK_SEED = 51_000, 52_000
-FIT_SCENES = 32
+FIT_SCENES = 96
 CHECK_SCENES = {"quick": 2, "full": 16}
 N_BINS = 5
 SHAPE = (96, 140, 140)
 # The third is never among the templates: a rival that nobody thought of.
 N_STRUCTURES = 3
 ABSENT = 0.3
+# Distance of copies from each other and from other things, over twice and once their radius.
+PACKING = (0.8, 1.1)
 VOXEL_SIZE_ANGST = 10.0
-# Low, so that there is something false to learn from.
-N_FALSE_POSITIVES = 30.0
+# From the default to many, so that there is something false to learn from.
+N_FALSE_POSITIVES = (1.0, 30.0)
+SNR = (0.01, 0.3)
 # Of a radius: a pick farther from every copy of its kind is false.
 HIT_SHARE = 0.35
 
@@ -49,7 +52,7 @@ class LabelledPicks:
     Attributes
     ----------
     columns
-        (n, 5), as `design_columns`; NaN margins where there was one template only.
+        (n, 6), as `design_columns`; NaN margins where there was one template only.
     probability
         As given by the current coefficients.
     """
@@ -68,11 +71,12 @@ def labelled_picks(seed: int, index: int) -> LabelledPicks:
     structures = tuple(blob_chain(box, radius, n_blobs, rng=rng) for _ in range(N_STRUCTURES))
     tilt = float(rng.uniform(45.0, 65.0))
     wedge = TiltRange(-tilt, tilt)
+    packing = float(rng.uniform(*PACKING))
     counts = tuple(0 if rng.random() < ABSENT else int(rng.integers(3, 13)) for _ in structures)
     scene = planted_scene(
         structures, counts, SHAPE,
-        snr=float(np.exp(rng.uniform(np.log(0.004), np.log(0.1)))) * (10.0 / radius) ** 3,
-        snr_radius_vox=radius, distances_vox=(radius,) * N_STRUCTURES,
+        snr=_log_uniform(SNR, rng) * (10.0 / radius) ** 3,
+        snr_radius_vox=radius, distances_vox=(packing * radius,) * N_STRUCTURES,
         margin_vox=int(radius) + 2, tilt_range=wedge, rng=rng, background=_background(rng),
     )  # fmt: skip
     provenance = Provenance(__version__, "calibration", seed=seed, simulated=True)
@@ -81,7 +85,7 @@ def labelled_picks(seed: int, index: int) -> LabelledPicks:
         _template(f"kind_{kind}", structures[kind], radius, provenance)
         for kind in range(1 + index % 2)
     )
-    params = MatchParams(n_false_positives=N_FALSE_POSITIVES, seed=index)
+    params = MatchParams(n_false_positives=_log_uniform(N_FALSE_POSITIVES, rng), seed=index)
     found = match_templates(tomogram, templates, MatchFilter(VOXEL_SIZE_ANGST, wedge), params)
     picks = found.particles
     figures = picks.figures
@@ -89,6 +93,10 @@ def labelled_picks(seed: int, index: int) -> LabelledPicks:
     return LabelledPicks(
         design_columns(readouts), _right(picks, scene, radius), figures["probability"]
     )
+
+
+def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
 def _background(rng: np.random.Generator) -> Float32s | None:

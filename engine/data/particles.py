@@ -63,7 +63,7 @@ class ParticleSet:
         chosen = np.arange(len(self))[index]
         return ParticleSet(
             positions_angst=self.positions_angst[chosen],
-            rotations=self.rotations[chosen],
+            rotations=self.rotations[chosen] if len(self) else self.rotations,
             tomogram_ids=tuple(self.tomogram_ids[i] for i in chosen),
             class_names=tuple(self.class_names[i] for i in chosen),
             figures={name: values[chosen] for name, values in self.figures.items()},

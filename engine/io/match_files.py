@@ -23,7 +23,7 @@ from engine.matching.results import MatchResult, TemplateSummary
 PICKS_STAR, PICKS_CSV, SCORES = "picks.star", "picks.csv", "scores.mrc"
 SUMMARY, PICTURE, PROVENANCE = "match.json", "preview.png", "provenance.json"
 FIGURE_COLUMNS = ("score", "p_value", "q_value", "probability")
-EXTRA_COLUMNS = ("scan_score", "sigmas", "margin", "peak_shape")
+EXTRA_COLUMNS = ("scan_score", "sigmas", "margin", "peak_shape", "explained_share")
 
 
 def write_match(

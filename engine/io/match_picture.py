@@ -21,6 +21,8 @@ COLOURS = (
 DPI = 100
 N_MONTAGE = 10
 SLAB_NM = 12.0
+# Opacity of picks that are not significant.
+FAINT = 0.35
 # Inches of the parts.
 WIDTH_IN, TITLE_IN, SLICES_IN, GAP_IN, MONTAGE_IN, LINE_IN, BOTTOM_IN = (
     13.6, 0.3, 4.7, 0.75, 1.3, 0.22, 0.1,
@@ -102,6 +104,7 @@ def _draw_slice(
         away = abs(z[axis] - plane)
         if away >= radius:
             continue
+        significant = result.particles.figures["q_value"][index] <= LARGEST_Q
         axes.add_patch(
             Circle(
                 (z[others[1]], z[others[0]]),
@@ -110,6 +113,7 @@ def _draw_slice(
                 edgecolor=colours[name],
                 linewidth=1.6,
                 linestyle="-" if away < radius / 2 else ":",
+                alpha=1.0 if significant else FAINT,
             )
         )
     # Circles that reach beyond the image must not widen the axes.
@@ -181,7 +185,7 @@ def _draw_chance(axes: Axes, result: MatchResult, colours: dict[str, str]) -> No
 def _draw_montage(
     figure: Figure, cell: object, result: MatchResult, tomogram: Tomogram, colours: dict[str, str]
 ) -> None:
-    """Mean of a few central sections of the best picks."""
+    """Mean of a few central sections of the best picks; blank beyond the tomogram."""
     row = cell.subgridspec(1, N_MONTAGE)  # type: ignore[attr-defined]
     for place in range(N_MONTAGE):
         axes = figure.add_subplot(row[0, place])
@@ -207,12 +211,15 @@ def _draw_montage(
 
 def _cut_out(voxels: Float32s, position_vox: Float64s, half: int) -> Float64s:
     centre = np.rint(position_vox).astype(int)
-    depth = max(1, half // 4)
-    slices = [
-        slice(max(0, c - reach), min(n, c + reach + 1))
-        for c, n, reach in zip(centre, voxels.shape, (depth, half, half), strict=True)
+    reaches = (max(1, half // 4), half, half)
+    low = [max(0, c - reach) for c, reach in zip(centre, reaches, strict=True)]
+    high = [
+        min(n, c + reach + 1) for c, n, reach in zip(centre, voxels.shape, reaches, strict=True)
     ]
-    plane: Float64s = voxels[tuple(slices)].mean(axis=0, dtype=np.float64)
+    inside = voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    plane = np.full((2 * half + 1,) * 2, np.nan)
+    y, x = (a - c + half for a, c in zip(low[1:], centre[1:], strict=True))
+    plane[y : y + inside.shape[1], x : x + inside.shape[2]] = inside.mean(axis=0, dtype=np.float64)
     return plane
 
 
@@ -235,7 +242,10 @@ def _draw_text(
             f"{summary.n_rotations:,} rotations in {result.basis_size} basis volumes",
             color=colours[summary.template_id], fontsize=9, va="top", transform=axes.transAxes,
         )  # fmt: skip
-    notice = "Research use only. Not for clinical decisions."
+    notice = (
+        f"Picks with q above {LARGEST_Q:g} are drawn faint.  "
+        "Research use only. Not for clinical decisions."
+    )
     if simulated:
         notice = f"SIMULATED tomogram, no patient.  {notice}"
     axes.text(

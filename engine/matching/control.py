@@ -1,11 +1,13 @@
 """The control search: what the templates find where nothing is."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from engine.matching.correlation import plan_tiles
+from engine.matching.explained import QuietNoise, quiet_noise
 from engine.matching.matched_volume import noise_like
 from engine.matching.params import MatchParams
 from engine.matching.peaks import score_peaks
@@ -20,10 +22,18 @@ from engine.matching.significance import FalsePositives, with_scrambled
 SCRAMBLED_COPIES, COPIES_IN_ALL = 4, 6
 
 
+@dataclass(frozen=True)
+class Control:
+    """What noise alone shows: false positives, one curve a template, and its local variance."""
+
+    curves: tuple[FalsePositives, ...]
+    quiet: QuietNoise
+
+
 def control_search(
     setup: Setup, params: MatchParams, rng: np.random.Generator, device: torch.device
-) -> tuple[FalsePositives, ...]:
-    """Search noise of the tomogram's own spectrum; one curve a template."""
+) -> Control:
+    """Search noise of the tomogram's own spectrum."""
     n_templates = len(setup.basis.templates)
     symmetric = any(m.template.symmetry != "C1" for m in setup.basis.templates)
     # Scrambling does not keep a symmetry, and a symmetric template has fewer distinct rotations.
@@ -52,4 +62,6 @@ def control_search(
         ]
         pooled = np.sort(np.concatenate(heights))[::-1]
         curves.append(FalsePositives(pooled, table.sigma[number], ratio))
-    return tuple(curves)
+    places = sample_voxels(setup.volume, setup.region, rng)
+    quiet = quiet_noise(setup.volume, noise, setup.basis, places, positions)
+    return Control(tuple(curves), quiet)

@@ -12,6 +12,8 @@ from engine.data.template import Template
 from engine.data.tomogram import Tomogram
 from engine.matching.basis import TemplateBasis
 from engine.matching.competition import Candidates, rivals_at, shape_agreement
+from engine.matching.control import Control
+from engine.matching.explained import QuietNoise, explained_share, local_variances
 from engine.matching.generative_null import StructureSource, generative_null
 from engine.matching.params import MatchParams
 from engine.matching.peaks import score_peaks
@@ -41,7 +43,7 @@ def judge(
     tomogram: Tomogram,
     templates: tuple[Template, ...],
     scores: Float32s,
-    curves: tuple[FalsePositives, ...],
+    control: Control,
     params: MatchParams,
     *,
     source: StructureSource | None,
@@ -54,11 +56,12 @@ def judge(
     ----------
     scores
         (n_templates, z, y, x).
-    curves
-        One a template, from the control search.
+    control
+        Of the control search.
     source
         Draws pseudo-structures where `params.null` asks for them.
     """
+    curves = control.curves
     sigmas = _comparable_sigmas(setup, [curve.sigma for curve in curves])
     refiners = [Refiner(setup.volume, masked) for masked in setup.basis.templates]
     places = _candidates(setup, templates, scores, curves, sigmas, params)
@@ -75,13 +78,15 @@ def judge(
         number = candidates.template
         shape = shape_agreement(refiners[number], candidates)
         expected = np.array([curves[number].expected(h) for h in candidates.scan_scores])
-        readouts = Readouts(expected, p, q, margin, shape)
+        explained = _explained(setup, candidates, control.quiet)
+        readouts = Readouts(expected, p, q, shape, explained, margin)
         figures = {
             "p_value": p,
             "q_value": q,
             "probability": probabilities(readouts),
             "margin": margin,
             "peak_shape": shape,
+            "explained_share": explained,
             "expected_noise_picks": expected,
         }
         parts.append(_particles(candidates, templates[number], tomogram, sigmas[number], figures))
@@ -94,6 +99,15 @@ def judge(
         for number, template in enumerate(templates)
     )  # fmt: skip
     return MatchResult(particles, scores, summaries, setup.basis.size, setup.n_searched_vox)
+
+
+def _explained(setup: Setup, candidates: Candidates, quiet: QuietNoise) -> Float64s:
+    places = np.rint(candidates.refined.positions_vox).astype(np.int64)
+    mask = setup.basis.mask_numbers[candidates.template]
+    variances = local_variances(setup.volume, setup.basis, places)[mask]
+    return explained_share(
+        candidates.refined.scores, variances, float(quiet.variance[mask]), float(quiet.spread[mask])
+    )
 
 
 def _summary(
@@ -285,6 +299,7 @@ def _winners(
             np.rint(candidates.refined.positions_vox[index]).astype(np.int64),
             candidates.refined.rotations[index],
             float(part.figures["sigmas"][index]),
+            float(part.figures["expected_noise_picks"][index]),
         )
         for candidates, part in zip(found, parts, strict=True)
         for index in range(len(part))

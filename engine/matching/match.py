@@ -78,10 +78,10 @@ def match_templates(
         setup = prepare(tomogram, templates, match_filter, params, sampling, device, search=search)
         store = store or InMemory(len(templates), setup.volume.shape)
         scan_setup(setup, store, device, lambda f: report(SCAN_SHARE * f))
-        curves = control_search(setup, params, noise, device)
+        control = control_search(setup, params, noise, device)
         report(SCAN_SHARE + CONTROL_SHARE)
         result = judge(
-            setup, tomogram, templates, store.scores(), curves, params, source=source, rng=nulls,
+            setup, tomogram, templates, store.scores(), control, params, source=source, rng=nulls,
             on_progress=lambda f: report(
                 SCAN_SHARE + CONTROL_SHARE + (1.0 - SCAN_SHARE - CONTROL_SHARE) * f
             ),

@@ -58,7 +58,7 @@ class MatchResult:
     ----------
     particles
         Figures: `score`, `scan_score`, `sigmas`, `p_value`, `q_value`, `probability`, `margin`
-        (sigmas above the best other template, NaN without one), `peak_shape`.
+        (sigmas above the best other template, NaN without one), `peak_shape`, `explained_share`.
     scores
         float32 (n_templates, z, y, x).
     summaries

@@ -2,7 +2,8 @@
 
 A copy of a structure also raises scores a radius away, where a turned template meets one half of
 it. Such a shoulder is not a second copy: when the better pick's own image is taken out of the
-tomogram, its score falls to noise.
+tomogram, its score falls to noise. A pick that may itself be noise explains nothing: it would
+take neighbours of its kind with it, and fewer picks of noise would be left than are expected.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from scipy.spatial.transform import Rotation
 from engine.data.arrays import Float64s, Ints
 from engine.matching.exact import TemplateRotator, exact_terms
 from engine.matching.matched_volume import MatchedVolume
+
+# Noise picks that may be expected at the score of a pick that explains others.
+SURE_BELOW = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,15 @@ class Contender:
         Reference onto particle.
     strength
         Score in comparable sigmas.
+    expected_noise_picks
+        At or above its score.
     """
 
     template: int
     place_vox: Ints
     rotation: Rotation
     strength: float
+    expected_noise_picks: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,8 @@ def select(
         if (distance < nearest - 0.5).any():
             continue
         felt = np.array([reach.support_vox + other.support_vox for other in others])
-        near = [kept[k] for k in np.flatnonzero(distance < felt)]
+        sure = np.array([contenders[k].expected_noise_picks for k in kept]) <= SURE_BELOW
+        near = [kept[k] for k in np.flatnonzero((distance < felt) & sure)]
         if near and not _stands(volume, rotators, contenders, int(index), near, reach, images):
             continue
         kept.append(int(index))

@@ -83,4 +83,4 @@ def _signed_distance(
     point = rng.uniform(0.1, 0.9, 3) * np.array(shape) * voxel_size_nm
     normal = rng.normal(size=3)
     centre = point + radius_nm * normal / np.linalg.norm(normal)
-    return np.linalg.norm(_grid(shape, voxel_size_nm) - centre, axis=-1) - radius_nm
+    return np.asarray(np.linalg.norm(_grid(shape, voxel_size_nm) - centre, axis=-1) - radius_nm)
