@@ -1,6 +1,7 @@
 """The `tomodx` command: global options, command groups, exit statuses."""
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -112,4 +113,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
+    # Threads that wait for work sleep instead of spinning: a sixth less CPU time for a match, the
+    # same wall time. Read by OpenMP when torch is first imported, which no command has done yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run())

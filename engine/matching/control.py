@@ -46,7 +46,8 @@ def control_search(
     noise = noise_like(setup.volume, (side, side, side), rng=rng)
     region = search_region(noise.shape, margin)
     positions = sample_voxels(noise, region, rng)
-    table = search_table(noise, basis, setup.stages, positions, device)
+    # Scrambled copies share the volumes of the basis.
+    table = search_table(noise, basis, setup.stages, positions, device, gram=setup.table.gram)
     plan = plan_tiles(region, basis.support_vox, largest_tile_vox(table, params))
     control = Setup(noise, basis, table, plan, region, setup.stages, math.prod(region.shape))
     store = InMemory(len(basis.templates), noise.shape)

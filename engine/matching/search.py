@@ -166,9 +166,19 @@ def search_table(
     stages: Sequence[Stage],
     positions_vox: Ints,
     device: torch.device,
+    *,
+    gram: Float64s | None = None,
 ) -> SearchTable:
-    """Prepare a scan; `positions_vox` (n, 3) are the voxels whose scores set the stages' limits."""
-    gram = filtered_gram(basis, volume.filter)
+    """Prepare a scan.
+
+    Parameters
+    ----------
+    positions_vox
+        (n, 3), the voxels whose scores set the stages' limits.
+    gram
+        Of `filtered_gram`, where it is known.
+    """
+    gram = filtered_gram(basis, volume.filter) if gram is None else gram
     points = point_maps(volume, basis, positions_vox)
     n_scanned = scanned_size(basis)
     scanned_keeps = scanned_keep(basis)
