@@ -195,7 +195,7 @@ def _exactness_rows(files: scenes.SceneFiles) -> list[BenchRow]:
             np.int64
         )
         rotation = whole.particles.rotations[index]
-        plain, _ = exhaustive_scores(volume, rotator, rotation[None])
+        plain, _ = exhaustive_scores(volume, rotator, Rotation.concatenate([rotation]))
         exact = exact_scores(volume, rotator, place[None], rotation)[0]
         reported = whole.particles.figures["score"][index]
         oracle = float(plain[tuple(place)])

@@ -1,7 +1,7 @@
 """`tomodx picks`: lists of particles from and to other programs, and where they land."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +26,7 @@ from engine.io.mrc_header import read_header
 from engine.io.particle_coordinates import ORIENTATION_KNOWN, are_oriented, class_numbers
 from engine.io.star import read_star, write_star
 from engine.io.star_table import particle_table, recorded_voxel_size
+from engine.matching.results import LARGEST_Q
 
 Format = Literal["relion4", "relion5", "relion31", "dynamo", "motl"]
 
@@ -51,9 +52,10 @@ class Grid:
 
 def register(cli: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(no_args_is_help=True, help="Picks of other programs: convert, check.")
+    group = typer.Typer(no_args_is_help=True, help="Lists of picks: convert, check, pool.")
     group.command()(convert)
     group.command()(check)
+    group.command()(pool)
     cli.add_typer(group, name="picks")
 
 
@@ -134,6 +136,48 @@ def check(
     }
     line = f"{volume.tomogram_id}: {len(particles)} picks, {n_outside} outside; see {out / PICTURE}"
     lines = [line, *([f"  {hint.message}"] if hint else []), "Research use only."]
+    settings.emit(result, "\n".join(lines))
+
+
+def pool(
+    context: typer.Context,
+    matches: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders that `tomodx match` wrote.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
+) -> None:
+    """Take the matches of several tomograms together: q-values and abundance over all of them."""
+    # matplotlib takes a second that the other commands should not wait for.
+    from app.match_cohort import pool_matches  # noqa: PLC0415
+
+    settings: Settings = context.obj
+    found = pool_matches(tuple(matches), out)
+    templates = [
+        {
+            "template": row.template_id,
+            "n_tomograms": sum(one.template_id == row.template_id for one in found.cohort.rows),
+            "n_picks": row.n_picks,
+            "n_significant": row.n_significant,
+            "abundance": asdict(row.abundance),
+        }
+        for row in found.cohort.totals
+    ]
+    result = {
+        "out": str(out),
+        "n_tomograms": len(matches),
+        "templates": templates,
+        "files": list(found.files),
+        "simulated": found.simulated,
+    }
+    lines = [f"{out}: {len(matches)} tomograms"]
+    for row in found.cohort.totals:
+        copies = row.abundance
+        lines.append(
+            f"  {row.template_id}: {row.n_picks} picks, {row.n_significant} with a q-value over "
+            f"the cohort of at most {LARGEST_Q:g}; {copies.per_um3:.3g} per µm³ "
+            f"({copies.low_per_um3:.3g} to {copies.high_per_um3:.3g})"
+        )
+    lines.append("Research use only.")
     settings.emit(result, "\n".join(lines))
 
 

@@ -22,8 +22,16 @@ from engine.matching.results import MatchResult, TemplateSummary
 
 PICKS_STAR, PICKS_CSV, SCORES = "picks.star", "picks.csv", "scores.mrc"
 SUMMARY, PICTURE, PROVENANCE = "match.json", "preview.png", "provenance.json"
+PLACE_COLUMNS = ("template", "z_nm", "y_nm", "x_nm", "rot_deg", "tilt_deg", "psi_deg")
 FIGURE_COLUMNS = ("score", "p_value", "q_value", "probability")
-EXTRA_COLUMNS = ("scan_score", "sigmas", "margin", "peak_shape", "explained_share")
+EXTRA_COLUMNS = (
+    "scan_score",
+    "sigmas",
+    "margin",
+    "peak_shape",
+    "explained_share",
+    "expected_noise_picks",
+)
 
 
 def write_match(
@@ -76,27 +84,36 @@ def write_match(
     return (*files, PROVENANCE)
 
 
-def picks_csv(particles: ParticleSet) -> str:
-    """Tidy table of picks, best first: positions in nanometre, angles as RELION's."""
+def picks_csv(
+    particles: ParticleSet,
+    *,
+    figures: tuple[str, ...] = (*FIGURE_COLUMNS, *EXTRA_COLUMNS),
+    tomogram: bool = False,
+) -> str:
+    """Tidy table of picks in their order: positions in nanometre, angles as RELION's.
+
+    Parameters
+    ----------
+    figures
+        Columns after the angles; those that the picks lack are left out.
+    tomogram
+        Whether a column names each pick's tomogram.
+    """
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    extra = [name for name in EXTRA_COLUMNS if name in particles.figures]
-    writer.writerow(
-        [
-            *("template", "z_nm", "y_nm", "x_nm", "rot_deg", "tilt_deg", "psi_deg"),
-            *FIGURE_COLUMNS,
-            *extra,
-        ]
-    )
+    known = [name for name in figures if name in particles.figures]
+    first = ("tomogram", *PLACE_COLUMNS) if tomogram else PLACE_COLUMNS
+    writer.writerow([*first, *known])
     angles = relion_from_rotations(particles.rotations)
     for index in range(len(particles)):
-        figures = [particles.figures[name][index] for name in (*FIGURE_COLUMNS, *extra)]
+        values = [particles.figures[name][index] for name in known]
         writer.writerow(
             [
+                *([particles.tomogram_ids[index]] if tomogram else []),
                 particles.class_names[index],
                 *(f"{value / 10.0:.4f}" for value in particles.positions_angst[index]),
                 *(f"{value:.4f}" for value in angles[index]),
-                *("" if math.isnan(value) else f"{value:.6g}" for value in figures),
+                *("" if math.isnan(value) else f"{value:.6g}" for value in values),
             ]
         )
     return stream.getvalue()

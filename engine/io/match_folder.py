@@ -24,6 +24,8 @@ class MatchFolder:
         All of them, best first.
     n_searched_vox
         Of the tomogram that was matched.
+    volumes_um3
+        Searched for each template.
     grid
         Its shape (z, y, x) and voxel size in angstrom; None where the scores were deleted.
     inputs
@@ -35,6 +37,7 @@ class MatchFolder:
     picks: ParticleSet
     tomogram_id: str
     n_searched_vox: int
+    volumes_um3: dict[str, float]
     grid: tuple[tuple[int, int, int], float] | None
     simulated: bool
     inputs: tuple[FileDigest, ...]
@@ -65,6 +68,17 @@ def read_match_folder(folder: Path) -> MatchFolder:
             path=str(folder / SUMMARY),
         )
     try:
+        volumes_um3 = {
+            str(entry["template_id"]): float(entry["abundance"]["volume_um3"])
+            for entry in summary["templates"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInputError(
+            f"{SUMMARY}: expected templates with the volume that was searched, found something "
+            "else; run the match again",
+            path=str(folder / SUMMARY),
+        ) from error
+    try:
         inputs = tuple(FileDigest(**entry) for entry in provenance["inputs"])
         simulated = bool(provenance["simulated"] or summary["simulated"])
     except (KeyError, TypeError) as error:
@@ -77,6 +91,7 @@ def read_match_folder(folder: Path) -> MatchFolder:
         picks=read_picks_csv(folder / PICKS_CSV, tomogram_id=name),
         tomogram_id=name,
         n_searched_vox=n_searched,
+        volumes_um3=volumes_um3,
         grid=_grid(folder / SCORES),
         simulated=simulated,
         inputs=inputs,

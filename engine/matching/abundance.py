@@ -34,12 +34,16 @@ class Abundance:
 
 
 def abundance(probability: Float64s, n_searched_vox: int, voxel_size_angst: float) -> Abundance:
+    """Abundance from picks' probabilities in so many voxels; as `abundance_in`."""
+    return abundance_in(probability, n_searched_vox * (voxel_size_angst * 1e-4) ** 3)
+
+
+def abundance_in(probability: Float64s, volume_um3: float) -> Abundance:
     """Abundance from picks' probabilities.
 
     The interval is that of a Poisson mean (Garwood 1936, doi:10.1093/biomet/28.3-4.437) with the
     variance of the picks' doubt added: a gamma distribution with the summed variance.
     """
-    volume_um3 = n_searched_vox * (voxel_size_angst * 1e-4) ** 3
     copies = float(probability.sum())
     doubt = float((probability * (1.0 - probability)).sum())
     low = high = 0.0

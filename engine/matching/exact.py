@@ -21,6 +21,7 @@ from engine.matching.correlation import gather, mask_sums_inside
 from engine.matching.filters import MatchFilter, grid_frequencies
 from engine.matching.masked_template import rotate_volume, voxel_offsets_xyz
 from engine.matching.matched_volume import MatchedVolume
+from engine.matching.region import fitted_to, needed_box_vox
 from engine.matching.transforms import forward, inverse_inner
 
 
@@ -43,10 +44,13 @@ class RotatedTemplate:
 class TemplateRotator:
     """Turns one template; its spline is made once.
 
-    A spherical mask stays as it is; any other turns with the template.
+    A spherical mask stays as it is; any other turns with the template. The template is taken in
+    the smallest box that holds its mask: the filter's weights are sampled in a box of twice the
+    side, and the score must not depend on the box that a file happens to have.
     """
 
     def __init__(self, template: Template, match_filter: MatchFilter) -> None:
+        template = fitted_to(template, needed_box_vox(template))
         self._offsets = voxel_offsets_xyz(template.box_vox)
         self._spline = spline_filter(template.voxels.astype(np.float64), order=3)
         self._mask = template.mask

@@ -17,9 +17,9 @@ def search_region(shape: tuple[int, int, int], margin_vox: float) -> Tile:
 
 
 def needed_box_vox(template: Template) -> int:
-    """Side of the smallest even box around the template's mask, centred on its centre voxel."""
+    """Side of the smallest even box, centred on its centre voxel, that holds the turned mask."""
     places = np.argwhere(template.mask > 0) - template.box_vox // 2
-    return 2 * int(np.abs(places).max()) + 2
+    return 2 * int(np.linalg.norm(places, axis=1).max()) + 2
 
 
 def fitted_to(template: Template, box_vox: int) -> Template:
