@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from engine.io.digests import atomic_file
 from engine.io.match_picture import COLOURS
@@ -14,7 +15,7 @@ from engine.matching.results import LARGEST_Q
 
 DPI = 100
 N_BINS = 20
-WIDTH_IN, ROW_IN, HEAD_IN = 12.0, 0.32, 1.6
+WIDTH_IN, ROW_IN, HEAD_IN = 12.0, 0.32, 1.25
 SMALLEST_HEIGHT_IN = 2.2
 
 
@@ -36,7 +37,7 @@ def match_cohort_figure(cohort: MatchCohort, *, simulated: bool) -> Figure:
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         len(heights), 2, height_ratios=heights, width_ratios=(1.0, 1.5), left=0.06, right=0.98,
-        top=1.0 - 0.75 / height_in, bottom=0.85 / height_in, hspace=0.55, wspace=0.42,
+        top=1.0 - 0.4 / height_in, bottom=0.85 / height_in, hspace=0.55, wspace=0.3,
     )  # fmt: skip
     for number, total in enumerate(cohort.totals):
         colour = COLOURS[number % len(COLOURS)]
@@ -66,6 +67,7 @@ def _draw_p_values(axes: Axes, cohort: MatchCohort, template: str, colour: str) 
     )  # fmt: skip
     axes.set_xlabel("p-value")
     axes.set_ylabel("picks")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, None if len(values) else 1.0)
     axes.legend(fontsize=8, frameon=False, loc="upper right")
@@ -91,6 +93,7 @@ def _draw_abundance(axes: Axes, cohort: MatchCohort, template: str, colour: str)
     axes.tick_params(axis="y", labelsize=8)
     axes.set_ylim(len(rows) + 0.6, -0.6)
     axes.set_xlim(left=0.0)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.set_xlabel("copies per µm³, with 95 % interval")
     axes.grid(axis="x", alpha=0.25)
     for side in ("top", "right"):

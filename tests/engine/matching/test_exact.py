@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from engine.matching.exact import TemplateRotator, exact_scores, exhaustive_scores
+from engine.matching.exact import TemplateRotator, exact_scores
 from engine.matching.matched_volume import matched_volume
 from engine.matching.region import fitted_to, needed_box_vox
 from tests.engine.matching.scenes import BOX, FILTER, planted, template
@@ -20,14 +20,3 @@ def test_a_score_does_not_depend_on_the_box_of_the_file():
     ]
     assert scores[1] == pytest.approx(scores[0], rel=1e-6)
     assert scores[2] == pytest.approx(scores[0], rel=1e-6)
-
-
-def test_direct_sums_equal_one_transform_a_rotation():
-    volume = matched_volume(planted().voxels, FILTER, halo_vox=BOX)
-    rotator = TemplateRotator(template(), FILTER)
-    rotations = Rotation.random(3, rng=np.random.default_rng(1))
-    where = planted().positions_vox
-    for number in range(3):
-        plain, _ = exhaustive_scores(volume, rotator, rotations[[number]])
-        direct = exact_scores(volume, rotator, where, rotations[number])
-        assert direct == pytest.approx(plain[tuple(where.T)], rel=1e-3, abs=1e-6)
