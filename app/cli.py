@@ -23,6 +23,7 @@ COMMAND_FILES = {
     "match": "match",
     "picks": "picks",
     "atlas": "atlas",
+    "geometry": "geometry",
     "cohort": "cohort",
     "template": "template",
     "report": "report",

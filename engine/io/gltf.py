@@ -15,9 +15,9 @@ from scipy.spatial.transform import Rotation
 
 from engine import __version__
 from engine.data.arrays import AnyArray, Float64s, Ints
+from engine.data.meshes import SurfaceMesh
 from engine.errors import BadInputError
 from engine.io.digests import atomic_file
-from engine.matching.template_shape import SurfaceMesh
 
 MAGIC, VERSION = 0x46546C67, 2
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942

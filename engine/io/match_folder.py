@@ -25,7 +25,7 @@ class MatchFolder:
     n_searched_vox
         Of the tomogram that was matched.
     volumes_um3
-        Searched for each template.
+        Searched for each template; empty where the summary does not say.
     grid
         Its shape (z, y, x) and voxel size in angstrom; None where the scores were deleted.
     inputs
@@ -70,7 +70,7 @@ def read_match_folder(folder: Path) -> MatchFolder:
     try:
         volumes_um3 = {
             str(entry["template_id"]): float(entry["abundance"]["volume_um3"])
-            for entry in summary["templates"]
+            for entry in summary.get("templates", [])
         }
     except (KeyError, TypeError, ValueError) as error:
         raise BadInputError(

@@ -8,7 +8,7 @@ import mrcfile
 import numpy as np
 
 from engine import __version__
-from engine.data.arrays import AnyArray, Float32s
+from engine.data.arrays import AnyArray, Float32s, UInt16s
 from engine.data.measurements import QualityFlag
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.tomogram import Contrast, TiltRange, Tomogram
@@ -20,6 +20,7 @@ from engine.io.mrc_header import MrcHeader, read_header
 from engine.io.mrc_scan import SLAB_VOXELS, slabs, summary_for
 
 GivenContrast = Literal["auto", "dark", "bright"]
+LARGEST_ID = 65_535
 TOMOGRAM_SUFFIXES = (".gz", ".bz2", ".mrc", ".rec", ".map", ".mrcs", ".ccp4")
 
 
@@ -142,6 +143,32 @@ def write_volume(path: Path, voxels: AnyArray, voxel_size_angst: float, *, label
         for index, text in enumerate(texts):
             volume.header.label[index] = text.encode("ascii", "replace")[:80]
         volume.header.nlabl = len(texts)
+
+
+def read_labels(path: Path) -> tuple[UInt16s, float]:
+    """Ids (z, y, x) of a label volume and its voxel size in angstrom.
+
+    Raises
+    ------
+    MissingFileError
+        No such file.
+    BadInputError
+        No MRC volume, or values that are no ids of 0 to 65535.
+    """
+    header = read_header(path)
+    errors = [fault.message for fault in structure_faults(header)]
+    if errors:
+        raise BadInputError("; ".join(errors), path=str(path))
+    ids = np.empty(header.stored_shape, dtype=np.uint16)
+    for sections, slab in slabs(header):
+        if slab.min() < 0 or slab.max() > LARGEST_ID or (slab != np.rint(slab)).any():
+            raise BadInputError(
+                f"{path.name}: expected whole numbers of 0 to {LARGEST_ID}, found others; give a "
+                "label volume",
+                path=str(path),
+            )
+        ids[sections] = slab
+    return np.ascontiguousarray(ids.transpose(header.to_zyx)), header.voxel_xyz_angst[0]
 
 
 def _read_voxels(

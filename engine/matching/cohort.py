@@ -149,6 +149,13 @@ def _require_usable(tomograms: tuple[SearchedTomogram, ...]) -> None:
                 "again with this version",
                 tomogram=one.tomogram_id,
             )
+        unknown = sorted(set(one.picks.class_names) - set(one.volumes_um3))
+        if unknown or not one.volumes_um3:
+            raise BadInputError(
+                f"{one.tomogram_id}: expected the volume searched for each template, found none "
+                f"for {unknown[0] if unknown else 'any'}; run the match again with this version",
+                tomogram=one.tomogram_id,
+            )
 
 
 def _together(parts: list[ParticleSet]) -> ParticleSet:

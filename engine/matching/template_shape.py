@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from skimage.filters import threshold_otsu
-from skimage.measure import marching_cubes
 
-from engine.data.arrays import Float32s, Float64s, Ints
+from engine.data.arrays import Float32s
+from engine.data.meshes import MOST_TRIANGLES, SurfaceMesh, mesh_at_level
 from engine.data.template import Template
 from engine.errors import BadInputError
 
@@ -14,7 +14,6 @@ from engine.errors import BadInputError
 # doi:10.1107/S090744490000679X).
 ANGST3_PER_KDA = 1212.0
 FEWEST_VOXELS = 8
-MOST_TRIANGLES = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,25 +38,6 @@ class TemplateShape:
         """From the centre to the farthest voxel that is not 0."""
         places = np.argwhere(np.abs(self.contrast) > 1e-3) - self.contrast.shape[0] // 2
         return float(np.sqrt((places**2).sum(axis=1).max()))
-
-
-@dataclass(frozen=True)
-class SurfaceMesh:
-    """Triangles around a shape, seen from outside counter-clockwise.
-
-    Attributes
-    ----------
-    vertices_nm
-        float32 (v, 3), (x, y, z) from the template's centre.
-    normals
-        float32 (v, 3), unit, outwards.
-    triangles
-        uint32 (t, 3).
-    """
-
-    vertices_nm: Float32s
-    normals: Float32s
-    triangles: np.ndarray
 
 
 def template_shape(template: Template) -> TemplateShape:
@@ -101,41 +81,12 @@ def _level(template: Template) -> float:
 
 
 def surface_mesh(shape: TemplateShape, most_triangles: int = MOST_TRIANGLES) -> SurfaceMesh:
-    """Surface of a shape by marching cubes, sampled coarser until it is small enough.
-
-    Lewiner et al. (2003), doi:10.1080/10867651.2003.10487582.
-    """
-    voxels = shape.contrast.astype(np.float64)
-    for step in range(1, max(2, shape.contrast.shape[0] // 4)):
-        # A rim of solvent closes a surface that reaches the box's faces.
-        rim = 2 * step
-        places, triangles, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
-            np.pad(voxels, rim), shape.level, step_size=step, allow_degenerate=False
-        )
-        if len(triangles) <= most_triangles:
-            break
-    offsets_xyz = (places - rim - voxels.shape[0] // 2)[:, ::-1] * shape.voxel_size_angst / 10.0
-    triangles = _outwards(offsets_xyz, triangles)
-    return SurfaceMesh(
-        vertices_nm=np.ascontiguousarray(offsets_xyz, dtype=np.float32),
-        normals=_normals(offsets_xyz, triangles).astype(np.float32),
-        triangles=np.ascontiguousarray(triangles, dtype=np.uint32),
+    """Surface of a shape around its centre, as `mesh_at_level`."""
+    middle = shape.contrast.shape[0] // 2
+    return mesh_at_level(
+        shape.contrast,
+        shape.level,
+        voxel_size_nm=shape.voxel_size_angst / 10.0,
+        centre_vox=(middle, middle, middle),
+        most_triangles=most_triangles,
     )
-
-
-def _outwards(vertices: Float64s, triangles: Ints) -> Ints:
-    a, b, c = (vertices[triangles[:, i]] for i in range(3))
-    signed_volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum()
-    return triangles if signed_volume > 0 else triangles[:, ::-1]
-
-
-def _normals(vertices: Float64s, triangles: Ints) -> Float64s:
-    """Means of the triangles at each vertex, weighted by area."""
-    a, b, c = (vertices[triangles[:, i]] for i in range(3))
-    across = np.cross(b - a, c - a)
-    sums = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(sums, triangles[:, corner], across)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    up = np.array([0.0, 0.0, 1.0])
-    return np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1.0), up)

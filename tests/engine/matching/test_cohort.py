@@ -121,3 +121,5 @@ def test_the_same_tomogram_twice_and_old_tables_are_refused():
     )
     with pytest.raises(BadInputError, match="expected_noise_picks"):
         match_cohort((SearchedTomogram(old, "a", {"ribosome": 0.01}),))
+    with pytest.raises(BadInputError, match="volume searched"):
+        match_cohort((SearchedTomogram(one.picks, "a", {}),))

@@ -1,0 +1,176 @@
+"""From the folder of an analysis to surfaces and lines that other programs open."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from engine.data.arrays import AnyArray
+from engine.data.filaments import Filament
+from engine.data.meshes import SurfaceMesh, mesh_at_level
+from engine.errors import BadInputError, OutputNotWritableError
+from engine.io.analysis_files import (
+    INSTANCE_TABLE,
+    INSTANCES,
+    POINT_TABLE,
+    read_filament_points,
+    read_filaments,
+    read_instances,
+    read_measurements,
+)
+from engine.io.colours import CLASS_COLOURS
+from engine.io.digests import (
+    digest_of,
+    fresh_folder,
+    require_writable,
+    sha256_of,
+    write_text_atomically,
+)
+from engine.io.filament_star import write_filament_star
+from engine.io.gltf import GltfScene, write_gltf
+from engine.io.imod_model import write_imod_model
+from engine.io.mrc import read_labels
+from engine.io.ply import write_ply
+
+STAR, MODEL, PLY, GLTF, PROVENANCE = (
+    "filaments.star", "filaments.mod", "organelles.ply", "organelles.glb", "provenance.json",
+)  # fmt: skip
+# Blur of a mask before its surface is taken, voxels: without it the voxels' staircase is seen.
+BLUR_VOX = 0.8
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What was written."""
+
+    n_organelles: int
+    n_filaments: int
+    files: tuple[str, ...]
+    simulated: bool
+
+
+def geometry_of_analysis(
+    analysis_folder: Path,
+    out_folder: Path,
+    *,
+    on_progress: Callable[[float], None] | None = None,
+) -> Geometry:
+    """Write filaments as RELION STAR and IMOD model, organelles as PLY and glTF.
+
+    Raises
+    ------
+    MissingFileError, BadInputError
+        Not the folder of an analysis.
+    OutputNotWritableError
+        The folder cannot be made, holds files of others or is the analysis itself.
+    """
+    if analysis_folder.resolve() == out_folder.resolve():
+        raise OutputNotWritableError(
+            f"expected another folder than that of the analysis, found {out_folder} for both; "
+            "choose another folder",
+            path=str(out_folder),
+        )
+    require_writable(out_folder)
+    measurements = read_measurements(analysis_folder)
+    filaments = _filaments(analysis_folder)
+    instances = read_instances(analysis_folder)
+    ids, voxel_size_angst = read_labels(analysis_folder / INSTANCES)
+    meshes = _meshes(ids, instances, voxel_size_angst, on_progress or (lambda fraction: None))
+    colours = [CLASS_COLOURS[name] for name in instances["class"]]
+    names = [
+        f"{name} {number}"
+        for name, number in zip(instances["class"], instances["instance_id"], strict=True)
+    ]
+    shape = (ids.shape[0], ids.shape[1], ids.shape[2])
+    with fresh_folder(out_folder) as staging:
+        if filaments:
+            write_filament_star(
+                staging / STAR, filaments, tomogram_id=measurements.tomogram_id,
+                voxel_size_angst=voxel_size_angst,
+                tomogram_shapes={measurements.tomogram_id: shape},
+            )  # fmt: skip
+            write_imod_model(
+                staging / MODEL, filaments, shape=shape, voxel_size_angst=voxel_size_angst,
+                colour=CLASS_COLOURS["microtubule"],
+            )  # fmt: skip
+        if meshes:
+            write_ply(staging / PLY, meshes, colours, instances["instance_id"].tolist())
+            write_gltf(staging / GLTF, _scene(meshes, colours, names))
+        files = sorted(path.name for path in staging.iterdir())
+        record = {
+            **asdict(measurements.provenance),
+            "read": [asdict(digest_of(analysis_folder / name)) for name in (
+                INSTANCES, INSTANCE_TABLE, POINT_TABLE)],
+            "outputs": {name: sha256_of(staging / name) for name in files},
+        }  # fmt: skip
+        write_text_atomically(
+            staging / PROVENANCE, json.dumps(record, indent=1, sort_keys=True) + "\n"
+        )
+    return Geometry(
+        len(meshes), len(filaments), (*files, PROVENANCE), measurements.provenance.simulated
+    )
+
+
+def _filaments(folder: Path) -> list[Filament]:
+    table, points = read_filaments(folder), read_filament_points(folder)
+    found = []
+    for row in table.to_dict("records"):
+        own = points[points["filament_id"] == row["filament_id"]].sort_values("index")
+        found.append(
+            Filament(
+                filament_id=int(row["filament_id"]),
+                filament_class=str(row["class"]),
+                points_angst=own[["z_nm", "y_nm", "x_nm"]].to_numpy(dtype=np.float64) * 10.0,
+                starts_at_border=bool(row["starts_at_border"]),
+                ends_at_border=bool(row["ends_at_border"]),
+                confidence=float(row["confidence"]),
+            )
+        )
+    return found
+
+
+def _meshes(
+    ids: AnyArray,
+    instances: pd.DataFrame,
+    voxel_size_angst: float,
+    on_progress: Callable[[float], None],
+) -> list[SurfaceMesh]:
+    boxes = ndimage.find_objects(ids)
+    meshes = []
+    for count, number in enumerate(instances["instance_id"]):
+        box = boxes[number - 1] if number <= len(boxes) else None
+        if box is None:
+            raise BadInputError(
+                f"{INSTANCES}: expected voxels of instance {number}, found none; run the analysis "
+                "again"
+            )
+        soft = ndimage.gaussian_filter(np.pad((ids[box] == number).astype(np.float32), 3), BLUR_VOX)
+        start = [part.start for part in box]
+        meshes.append(
+            mesh_at_level(
+                soft,
+                min(0.5, 0.5 * float(soft.max())),
+                voxel_size_nm=voxel_size_angst / 10.0,
+                centre_vox=(3.0 - start[0], 3.0 - start[1], 3.0 - start[2]),
+            )
+        )
+        on_progress((count + 1) / len(instances))
+    return meshes
+
+
+def _scene(meshes: list[SurfaceMesh], colours: list[str], names: list[str]) -> GltfScene:
+    n = len(meshes)
+    return GltfScene(
+        names=tuple(names),
+        meshes=tuple(meshes),
+        colours=tuple(colours),
+        kinds=np.arange(n),
+        positions_nm=np.zeros((n, 3)),
+        rotations=Rotation.identity(n),
+        copy_names=tuple(names),
+    )
