@@ -149,3 +149,4 @@ def stop_process(process: "subprocess.Popen[bytes]") -> None:
         process.wait(WORKER_PATIENCE_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
