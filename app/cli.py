@@ -24,6 +24,7 @@ COMMAND_FILES = {
     "picks": "picks",
     "atlas": "atlas",
     "geometry": "geometry",
+    "measure": "measure",
     "cohort": "cohort",
     "template": "template",
     "report": "report",

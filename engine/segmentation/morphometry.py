@@ -18,6 +18,8 @@ from engine.data.arrays import Bools, Float32s, Float64s, Ints
 TOUCHING = np.ones((3, 3, 3))
 # Of the longest side of a voxel.
 BLUR = 0.7
+# Voxels to the radius of the largest sphere inside that a middle line needs at most.
+RADIUS_VOX = 12.0
 SurfaceRule = Literal["smooth", "outer"]
 Spacing = tuple[float, float, float]
 
@@ -49,7 +51,7 @@ class BodyShape:
 def connected_bodies(mask: Bools) -> tuple[Ints, int]:
     """Ids (z, y, x) from 1 of the 26-connected parts of a mask, and how many there are."""
     ids, n = ndimage.label(mask, structure=TOUCHING)
-    return ids, int(n)
+    return ids.astype(np.int64), int(n)
 
 
 def surface_um2(mask: Bools, spacing_nm: Spacing, rule: SurfaceRule = "smooth") -> float:
@@ -110,20 +112,21 @@ def body_shape(mask: Bools, spacing_nm: Spacing, rule: SurfaceRule = "smooth") -
     area = surface_um2(mask, spacing_nm, rule)
     padded = np.pad(mask, 1)
     depth = ndimage.distance_transform_edt(padded, sampling=spacing_nm)
-    length, n_branches = _middle_line(mask, spacing_nm)
+    radius_nm = float(depth.max())
+    length, n_branches = _middle_line(mask, spacing_nm, radius_nm / RADIUS_VOX)
     return BodyShape(
         volume_um3=volume,
         surface_um2=area,
         sphericity=min(1.0, math.pi ** (1 / 3) * (6.0 * volume) ** (2 / 3) / area),
-        smallest_diameter_nm=2.0 * float(depth.max()) - min(spacing_nm),
+        smallest_diameter_nm=2.0 * radius_nm - min(spacing_nm),
         length_nm=length,
         n_branches=n_branches,
     )
 
 
-def _middle_line(mask: Bools, spacing_nm: Spacing) -> tuple[float, int]:
+def _middle_line(mask: Bools, spacing_nm: Spacing, enough_nm: float) -> tuple[float, int]:
     """Length of the longest way along the skeleton with both ends reaching the surface; forks."""
-    even, side_nm = _evenly_sampled(mask, spacing_nm)
+    even, side_nm = _evenly_sampled(mask, spacing_nm, max(min(spacing_nm), enough_nm))
     filled = ndimage.binary_fill_holes(np.pad(even, 2))
     depth = ndimage.distance_transform_edt(filled)
     points = np.argwhere(skeletonize(filled))
@@ -153,12 +156,22 @@ def _beyond(filled: Bools, depth: Float32s, line: Float64s) -> float:
         reach += 0.5
 
 
-def _evenly_sampled(mask: Bools, spacing_nm: Spacing) -> tuple[Bools, float]:
-    """The mask on cubic voxels of the smallest side; thinning knows no other."""
-    side_nm = min(spacing_nm)
-    zoom = [nm / side_nm for nm in spacing_nm]
-    soft: Float32s = ndimage.zoom(np.pad(mask, 1).astype(np.float32), zoom, order=1)
-    return soft > 0.5, side_nm
+def _evenly_sampled(mask: Bools, spacing_nm: Spacing, side_nm: float) -> tuple[Bools, float]:
+    """The mask on cubic voxels: thinning knows no other.
+
+    Blurred by the longest side, so that thinning does not follow the steps between sections.
+    """
+    blur_nm = max(side_nm, BLUR * max(spacing_nm))
+    soft: Float32s = np.pad(mask, 4).astype(np.float32)
+    smooth = ndimage.gaussian_filter(soft, [blur_nm / nm for nm in spacing_nm])
+    step = [side_nm / nm for nm in spacing_nm]
+    shape = tuple(int((n - 1) / each) + 1 for n, each in zip(soft.shape, step, strict=True))
+
+    def sampled(values: Float32s) -> Bools:
+        return np.asarray(ndimage.affine_transform(values, step, output_shape=shape, order=1) > 0.5)
+
+    even = sampled(smooth)
+    return (even if even.any() else sampled(soft)), side_nm
 
 
 def _longest_way(points: Ints, depth_vox: Float64s) -> tuple[list[int], int]:

@@ -1,0 +1,82 @@
+"""One picture of separated bodies: what was taken for one."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from engine.data.arrays import Ints
+from engine.io.digests import atomic_file
+
+# Told apart beside each other; ids take them in turn.
+COLOURS = (
+    "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#80ba5a",
+    "#a5aa99", "#8c2d04",
+)  # fmt: skip
+DPI, WIDTH_IN = 100, 12.0
+LEFT_IN, RIGHT_IN, TOP_IN, GAP_IN, BOTTOM_IN = 0.7, 0.15, 0.4, 0.35, 0.55
+MOST_NUMBERS = 80
+
+
+def write_mask_picture(
+    path: Path, ids: Ints, spacing_nm: tuple[float, float, float], name: str
+) -> None:
+    """Draw all bodies seen along z and along y, numbered; the same ids give the same bytes."""
+    z, y, x = (n * nm for n, nm in zip(ids.shape, spacing_nm, strict=True))
+    panel_in = WIDTH_IN - LEFT_IN - RIGHT_IN
+    heights_in = [panel_in * y / x, max(0.8, panel_in * z / x)]
+    height_in = sum(heights_in) + TOP_IN + GAP_IN + BOTTOM_IN
+    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        2, 1, height_ratios=heights_in, left=LEFT_IN / WIDTH_IN, right=1.0 - RIGHT_IN / WIDTH_IN,
+        top=1.0 - TOP_IN / height_in, bottom=BOTTOM_IN / height_in,
+        hspace=GAP_IN / (sum(heights_in) / 2),
+    )  # fmt: skip
+    colours = ListedColormap(["#ffffff", *COLOURS])
+    middles = _middles(ids)
+    for row, axis in enumerate((0, 1)):
+        seen = _foremost(ids, axis)
+        axes = figure.add_subplot(grid[row])
+        shown = np.where(seen > 0, (seen - 1) % len(COLOURS) + 1, 0)
+        height_um = (y, z)[row] * 1e-3
+        axes.imshow(
+            shown, cmap=colours, vmin=0, vmax=len(COLOURS), interpolation="nearest",
+            extent=(0.0, x * 1e-3, height_um, 0.0), aspect="equal" if row == 0 else "auto",
+        )  # fmt: skip
+        axes.set_ylabel(("y (µm)", "z (µm)")[row])
+        if row == 0:
+            axes.set_title(f"{name}: {len(middles)} bodies", fontsize=11, loc="left")
+            for number, middle in list(middles.items())[:MOST_NUMBERS]:
+                axes.text(
+                    middle[2] * spacing_nm[2] * 1e-3, middle[1] * spacing_nm[1] * 1e-3,
+                    str(number), fontsize=8, ha="center", va="center",
+                    bbox={"boxstyle": "round,pad=0.1", "fc": "white", "lw": 0, "alpha": 0.7},
+                )  # fmt: skip
+        else:
+            axes.set_xlabel("x (µm)")
+    with atomic_file(path) as staging, staging.open("wb") as stream:
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": "TomoDx"})
+
+
+def _foremost(ids: Ints, axis: int) -> Ints:
+    """The first body along an axis."""
+    first = (ids > 0).argmax(axis=axis)
+    taken = np.take_along_axis(ids, np.expand_dims(first, axis), axis=axis)
+    return np.asarray(taken.squeeze(axis))
+
+
+def _middles(ids: Ints) -> dict[int, tuple[float, ...]]:
+    numbers = np.unique(ids)
+    numbers = numbers[numbers > 0]
+    if not len(numbers):
+        return {}
+    sums = np.zeros((int(numbers.max()) + 1, 4))
+    places = np.nonzero(ids)
+    which = ids[places]
+    for axis in range(3):
+        np.add.at(sums[:, axis], which, places[axis])
+    np.add.at(sums[:, 3], which, 1.0)
+    return {int(n): tuple(sums[n, :3] / sums[n, 3]) for n in numbers}
