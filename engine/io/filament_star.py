@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.data.arrays import Float64s
 from engine.data.filaments import Filament
-from engine.data.orientations import no_rotations
+from engine.data.orientations import no_rotations, rotations_from_relion
 from engine.data.particles import ParticleSet
 from engine.io.particle_coordinates import TomogramShapes
 from engine.io.star import write_star
@@ -82,8 +82,7 @@ def _sampled(line: Filament, spacing_nm: float) -> tuple[Float64s, Float64s, Flo
 
 
 def _along(axes_zyx: Float64s) -> Rotation:
-    """Rotations that carry the reference's z onto each axis, by the shortest way."""
-    x, y, z = axes_zyx[:, ::-1].T
-    tilt, azimuth = np.arccos(np.clip(z, -1.0, 1.0)), np.arctan2(y, x)
-    turn = np.stack([-np.sin(azimuth), np.cos(azimuth), np.zeros_like(azimuth)], axis=1)
-    return Rotation.from_rotvec(turn * tilt[:, None])
+    """Rotations that carry the reference's z onto each axis, with RELION's rot of 0."""
+    z, y, x = axes_zyx.T
+    tilt, psi = np.degrees(np.arccos(np.clip(z, -1.0, 1.0))), np.degrees(np.arctan2(y, -x))
+    return rotations_from_relion(np.stack([np.zeros_like(tilt), tilt, psi], axis=1))
