@@ -15,7 +15,7 @@ COLOURS = (
     "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#80ba5a",
     "#a5aa99", "#8c2d04",
 )  # fmt: skip
-DPI, WIDTH_IN = 100, 12.0
+DPI, MOST_WIDE_IN, MOST_HIGH_IN, SMALLEST_IN = 100, 12.0, 11.0, 4.0
 LEFT_IN, RIGHT_IN, TOP_IN, GAP_IN, BOTTOM_IN = 0.7, 0.15, 0.4, 0.35, 0.55
 MOST_NUMBERS = 80
 
@@ -25,13 +25,15 @@ def write_mask_picture(
 ) -> None:
     """Draw all bodies seen along z and along y, numbered; the same ids give the same bytes."""
     z, y, x = (n * nm for n, nm in zip(ids.shape, spacing_nm, strict=True))
-    panel_in = WIDTH_IN - LEFT_IN - RIGHT_IN
-    heights_in = [panel_in * y / x, max(0.8, panel_in * z / x)]
+    in_per_nm = min((MOST_WIDE_IN - LEFT_IN - RIGHT_IN) / x, MOST_HIGH_IN / (y + z))
+    heights_in = [in_per_nm * y, max(0.8, in_per_nm * z)]
+    panel_in = max(SMALLEST_IN, in_per_nm * x)
+    width_in = panel_in + LEFT_IN + RIGHT_IN
     height_in = sum(heights_in) + TOP_IN + GAP_IN + BOTTOM_IN
-    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        2, 1, height_ratios=heights_in, left=LEFT_IN / WIDTH_IN, right=1.0 - RIGHT_IN / WIDTH_IN,
+        2, 1, height_ratios=heights_in, left=LEFT_IN / width_in, right=1.0 - RIGHT_IN / width_in,
         top=1.0 - TOP_IN / height_in, bottom=BOTTOM_IN / height_in,
         hspace=GAP_IN / (sum(heights_in) / 2),
     )  # fmt: skip
@@ -48,7 +50,7 @@ def write_mask_picture(
         )  # fmt: skip
         axes.set_ylabel(("y (µm)", "z (µm)")[row])
         if row == 0:
-            axes.set_title(f"{name}: {len(middles)} bodies", fontsize=11, loc="left")
+            axes.set_title(f"{name}: {_counted(len(middles))}", fontsize=11, loc="left")
             for number, middle in list(middles.items())[:MOST_NUMBERS]:
                 axes.text(
                     middle[2] * spacing_nm[2] * 1e-3, middle[1] * spacing_nm[1] * 1e-3,
@@ -59,6 +61,10 @@ def write_mask_picture(
             axes.set_xlabel("x (µm)")
     with atomic_file(path) as staging, staging.open("wb") as stream:
         figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": "TomoDx"})
+
+
+def _counted(n: int) -> str:
+    return "1 body" if n == 1 else f"{n} bodies"
 
 
 def _foremost(ids: Ints, axis: int) -> Ints:
