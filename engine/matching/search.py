@@ -153,7 +153,10 @@ def _centred(volume: Float32s, box: int) -> Tensor:
 def score_coefficients(
     basis: TemplateBasis, gram: Float64s, template: int, coefficients: Float32s
 ) -> Float32s:
-    """Scale coefficients (n, K) so that times the maps and the inverse norm they are scores."""
+    """Scale coefficients (n, k) so that times the maps and the inverse norm they are scores.
+
+    `gram` (k, k) belongs to the same volumes of the basis: all of it, or a part.
+    """
     norms = np.sqrt(np.einsum("nk,nk->n", coefficients @ gram.astype(np.float32), coefficients))
     soft = basis.templates[template].soft_ratio
     scaled: Float32s = (coefficients / (soft * norms[:, None])).astype(np.float32)
@@ -212,9 +215,8 @@ def _stage_table(
 ) -> StageTable:
     symmetry = basis.templates[template].template.symmetry
     rotations = distinct_rotations(even_rotations(n_rotations), symmetry)
-    own = np.zeros((len(rotations), basis.size), dtype=np.float32)
-    own[:, rows] = basis.coefficients_of(template, rotations)[:, rows]
-    scaled = score_coefficients(basis, gram, template, own)[:, rows]
+    own = np.ascontiguousarray(basis.coefficients_of(template, rotations)[:, rows])
+    scaled = score_coefficients(basis, gram[np.ix_(rows, rows)], template, own)
     return StageTable(torch.from_numpy(scaled), torch.from_numpy(rows))
 
 

@@ -211,10 +211,9 @@ def null_table(
         for column, name in enumerate(names):
             start = basis.blocks[name].start
             out[:, :, start : start + order] = values[:, :, :, column].transpose(2, 0, 1)
-    flat_rows = out.reshape(-1, basis.size)
     # Scrambling keeps the norm in every degree: what is cut off is the same for all.
-    flat_rows[:, n:] = 0.0
-    scaled = score_coefficients(basis, table.gram, template, flat_rows)[:, :n]
+    scanned = np.ascontiguousarray(out.reshape(-1, basis.size)[:, :n])
+    scaled = score_coefficients(basis, table.gram[:n, :n], template, scanned)
     return NullTable(
         torch.from_numpy(np.ascontiguousarray(scaled).reshape(*out.shape[:2], n)), mask_number
     )
