@@ -1,5 +1,6 @@
 """Masks and instance ids of any program: MRC volumes and TIFF stacks."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from engine.errors import BadInputError, MissingFileError
 from engine.io.mrc import LARGEST_ID, read_labels
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+# What tifffile raises of damaged headers, cut data, unknown compressions and missing codecs.
+TIFF_FAULTS = (
+    tifffile.TiffFileError, OSError, EOFError, struct.error, ValueError, TypeError, LookupError,
+    RuntimeError,
+)  # fmt: skip
 ANGST_PER_NM = 10.0
 
 
@@ -67,8 +73,7 @@ def read_mask(path: Path, spacing_nm: tuple[float, float, float] | None = None) 
 def _read_tiff(path: Path) -> AnyArray:
     try:
         return np.asarray(tifffile.imread(path))
-    # tifffile raises what it meets: bad headers, unknown compressions, missing codecs.
-    except Exception as error:
+    except TIFF_FAULTS as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "pip install imagecodecs" if "imagecodecs" in words else "save it uncompressed"
         raise BadInputError(
