@@ -1,8 +1,7 @@
 """From the folder of an analysis to surfaces and lines that other programs open."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from engine.data.filaments import Filament
 from engine.data.meshes import SurfaceMesh, mesh_at_level
 from engine.errors import BadInputError, OutputNotWritableError
 from engine.io.analysis_files import (
+    FILAMENT_TABLE,
     INSTANCE_TABLE,
     INSTANCES,
     POINT_TABLE,
@@ -24,22 +24,16 @@ from engine.io.analysis_files import (
     read_measurements,
 )
 from engine.io.colours import CLASS_COLOURS
-from engine.io.digests import (
-    digest_of,
-    fresh_folder,
-    require_writable,
-    sha256_of,
-    write_text_atomically,
-)
+from engine.io.digests import digest_of, fresh_folder, require_writable
 from engine.io.filament_star import write_filament_star
 from engine.io.gltf import GltfScene, write_gltf
 from engine.io.imod_model import write_imod_model
 from engine.io.mrc import read_labels
 from engine.io.ply import write_ply
+from engine.io.provenance_file import write_provenance
 
-STAR, MODEL, PLY, GLTF, PROVENANCE = (
-    "filaments.star", "filaments.mod", "organelles.ply", "organelles.glb", "provenance.json",
-)  # fmt: skip
+STAR, MODEL, PLY, GLTF = "filaments.star", "filaments.mod", "organelles.ply", "organelles.glb"
+FILES_READ = (INSTANCES, INSTANCE_TABLE, FILAMENT_TABLE, POINT_TABLE)
 # Blur of a mask before its surface is taken, voxels: without it the voxels' staircase is seen.
 BLUR_VOX = 0.8
 
@@ -77,6 +71,9 @@ def geometry_of_analysis(
         )
     require_writable(out_folder)
     measurements = read_measurements(analysis_folder)
+    read = tuple(digest_of(analysis_folder / name) for name in FILES_READ)
+    provenance = measurements.provenance
+    provenance = replace(provenance, inputs=(*provenance.inputs, *read))
     filaments = _filaments(analysis_folder)
     instances = read_instances(analysis_folder)
     ids, voxel_size_angst = read_labels(analysis_folder / INSTANCES)
@@ -101,19 +98,8 @@ def geometry_of_analysis(
         if meshes:
             write_ply(staging / PLY, meshes, colours, instances["instance_id"].tolist())
             write_gltf(staging / GLTF, _scene(meshes, colours, names))
-        files = sorted(path.name for path in staging.iterdir())
-        record = {
-            **asdict(measurements.provenance),
-            "read": [asdict(digest_of(analysis_folder / name)) for name in (
-                INSTANCES, INSTANCE_TABLE, POINT_TABLE)],
-            "outputs": {name: sha256_of(staging / name) for name in files},
-        }  # fmt: skip
-        write_text_atomically(
-            staging / PROVENANCE, json.dumps(record, indent=1, sort_keys=True) + "\n"
-        )
-    return Geometry(
-        len(meshes), len(filaments), (*files, PROVENANCE), measurements.provenance.simulated
-    )
+        files = write_provenance(staging, provenance)
+    return Geometry(len(meshes), len(filaments), files, provenance.simulated)
 
 
 def _filaments(folder: Path) -> list[Filament]:

@@ -1,7 +1,6 @@
 """Bodies in a mask that another program made: one row each, and where they are."""
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -19,11 +18,11 @@ from engine.io.digests import (
     digest_of,
     fresh_folder,
     require_writable,
-    sha256_of,
     write_text_atomically,
 )
 from engine.io.label_volume import MaskVolume, read_mask
 from engine.io.mask_picture import write_mask_picture
+from engine.io.provenance_file import write_provenance
 from engine.segmentation.morphometry import (
     BodyShape,
     SurfaceRule,
@@ -32,7 +31,7 @@ from engine.segmentation.morphometry import (
     volume_share,
 )
 
-TABLE, PICTURE, PROVENANCE = "bodies.csv", "bodies.png", "provenance.json"
+TABLE, PICTURE = "bodies.csv", "bodies.png"
 Meaning = Literal["mask", "instances"]
 COLUMNS = (
     "body_id", "volume_um3", "surface_um2", "sphericity", "smallest_diameter_nm", "length_nm",
@@ -124,17 +123,15 @@ def measure_mask(
     with fresh_folder(out_folder) as staging:
         write_text_atomically(staging / TABLE, _table(bodies, request.part is not None))
         write_mask_picture(staging / PICTURE, ids, volume.spacing_nm, request.path.name)
-        files = sorted(path.name for path in staging.iterdir())
-        provenance = Provenance(
-            software_version=__version__,
-            parameters_sha256=parameters_digest(_parameters(request)),
-            inputs=(digest_of(request.path),),
+        files = write_provenance(
+            staging,
+            Provenance(
+                software_version=__version__,
+                parameters_sha256=parameters_digest(_parameters(request)),
+                inputs=(digest_of(request.path),),
+            ),
         )
-        record = {**asdict(provenance), "outputs": {n: sha256_of(staging / n) for n in files}}
-        write_text_atomically(
-            staging / PROVENANCE, json.dumps(record, indent=1, sort_keys=True) + "\n"
-        )
-    return MeasuredMask(tuple(bodies), n_left_out, (*files, PROVENANCE))
+    return MeasuredMask(tuple(bodies), n_left_out, files)
 
 
 def _parameters(request: MaskRequest) -> dict[str, object]:

@@ -12,10 +12,11 @@ import numpy as np
 from engine.data.provenance import Provenance
 from engine.io.atlas_picture import AtlasScene, template_colours, write_atlas_picture
 from engine.io.chimerax_script import atlas_script
-from engine.io.digests import fresh_folder, sha256_of, write_text_atomically
+from engine.io.digests import fresh_folder, write_text_atomically
 from engine.io.gltf import GltfScene, write_gltf
 from engine.io.mrc import write_volume
 from engine.io.mrc_header import SIMULATED_WORDS
+from engine.io.provenance_file import write_provenance
 from engine.io.star import write_star
 from engine.matching.atlas import AtlasRow
 from engine.matching.template_shape import TemplateShape, surface_mesh
@@ -23,7 +24,6 @@ from engine.matching.template_shape import TemplateShape, surface_mesh
 LABELS, DENSITY, INSTANCES = "atlas_labels.mrc", "atlas_density.mrc", "atlas_instances.mrc"
 LABEL_NAMES, POINTS, SCRIPT = "labels.json", "points.star", "atlas.cxc"
 SURFACES, TABLE, PICTURE = "atlas.glb", "atlas.csv", "atlas.png"
-PROVENANCE = "provenance.json"
 COLUMNS = (
     "template", "label", "placed", "copies", "per_um3", "low_per_um3", "high_per_um3",
     "nearest_neighbour_median_nm",
@@ -66,10 +66,7 @@ def write_atlas(
         write_gltf(staging / SURFACES, gltf_scene(scene, shapes))
         write_text_atomically(staging / TABLE, atlas_csv(scene.rows))
         write_atlas_picture(staging / PICTURE, scene)
-        files = sorted(path.name for path in staging.iterdir())
-        record = {**asdict(provenance), "outputs": {n: sha256_of(staging / n) for n in files}}
-        write_text_atomically(staging / PROVENANCE, _json(record))
-    return (*files, PROVENANCE)
+        return write_provenance(staging, provenance)
 
 
 def gltf_scene(scene: AtlasScene, shapes: tuple[TemplateShape, ...]) -> GltfScene:

@@ -15,8 +15,8 @@ from skimage.segmentation import expand_labels
 
 from engine.data.arrays import Float64s
 from engine.data.tomogram import Tomogram
+from engine.io.colours import SERIES_COLOURS
 from engine.io.digests import atomic_file
-from engine.io.match_picture import COLOURS
 from engine.matching.atlas import Atlas, AtlasRow
 from engine.matching.atlas_view import AtlasView
 
@@ -56,7 +56,7 @@ class AtlasScene:
 
 def template_colours(n_templates: int) -> tuple[str, ...]:
     """Colours of the classes, in order; they repeat after ten."""
-    return tuple(COLOURS[i % len(COLOURS)] for i in range(n_templates))
+    return tuple(SERIES_COLOURS[i % len(SERIES_COLOURS)] for i in range(n_templates))
 
 
 def write_atlas_picture(path: Path, scene: AtlasScene) -> None:

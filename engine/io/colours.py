@@ -13,3 +13,8 @@ CLASS_COLOURS: dict[str, str] = {
     "artefact": "#0072B2",
     "void": "#8A8F98",
 }
+# Of things in a series, such as templates or numbered bodies, on white; taken in turn.
+SERIES_COLOURS = (
+    "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00",
+    "#56b4e9", "#7f3c8d", "#3969ac", "#80ba5a", "#a5aa99",
+)  # fmt: skip

@@ -8,13 +8,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from engine.data.arrays import Ints
+from engine.io.colours import SERIES_COLOURS
 from engine.io.digests import atomic_file
 
-# Told apart beside each other; ids take them in turn.
-COLOURS = (
-    "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#80ba5a",
-    "#a5aa99", "#8c2d04",
-)  # fmt: skip
 DPI, MOST_WIDE_IN, MOST_HIGH_IN, SMALLEST_IN = 100, 12.0, 11.0, 4.0
 LEFT_IN, RIGHT_IN, TOP_IN, GAP_IN, BOTTOM_IN = 0.7, 0.15, 0.4, 0.35, 0.55
 MOST_NUMBERS = 80
@@ -37,15 +33,15 @@ def write_mask_picture(
         top=1.0 - TOP_IN / height_in, bottom=BOTTOM_IN / height_in,
         hspace=GAP_IN / (sum(heights_in) / 2),
     )  # fmt: skip
-    colours = ListedColormap(["#ffffff", *COLOURS])
+    colours = ListedColormap(["#ffffff", *SERIES_COLOURS])
     middles = _middles(ids)
     for row, axis in enumerate((0, 1)):
         seen = _foremost(ids, axis)
         axes = figure.add_subplot(grid[row])
-        shown = np.where(seen > 0, (seen - 1) % len(COLOURS) + 1, 0)
+        shown = np.where(seen > 0, (seen - 1) % len(SERIES_COLOURS) + 1, 0)
         height_um = (y, z)[row] * 1e-3
         axes.imshow(
-            shown, cmap=colours, vmin=0, vmax=len(COLOURS), interpolation="nearest",
+            shown, cmap=colours, vmin=0, vmax=len(SERIES_COLOURS), interpolation="nearest",
             extent=(0.0, x * 1e-3, height_um, 0.0), aspect="equal" if row == 0 else "auto",
         )  # fmt: skip
         axes.set_ylabel(("y (µm)", "z (µm)")[row])

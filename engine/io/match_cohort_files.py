@@ -1,21 +1,20 @@
 """The folder with the matches of several tomograms taken together."""
 
 import csv
-import json
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 
 from engine.data.provenance import Provenance
-from engine.io.digests import fresh_folder, sha256_of, write_text_atomically
+from engine.io.digests import fresh_folder, write_text_atomically
 from engine.io.match_cohort_picture import write_match_cohort_picture
 from engine.io.match_files import EXTRA_COLUMNS, FIGURE_COLUMNS, picks_csv
 from engine.io.particle_coordinates import TomogramShapes
+from engine.io.provenance_file import write_provenance
 from engine.io.star import write_star
 from engine.matching.cohort import COHORT_Q, CohortRow, MatchCohort
 
 PICKS_CSV, PICKS_STAR, ABUNDANCE_CSV = "cohort_picks.csv", "cohort_picks.star", "abundance.csv"
-PICTURE, PROVENANCE = "cohort.png", "provenance.json"
+PICTURE = "cohort.png"
 ALL = "all"
 ABUNDANCE_COLUMNS = (
     "template", "tomogram", "picks", "significant", "copies", "per_um3", "low_per_um3",
@@ -65,12 +64,7 @@ def write_match_cohort(
             )
         write_text_atomically(staging / ABUNDANCE_CSV, _abundance_csv(cohort))
         write_match_cohort_picture(staging / PICTURE, cohort, simulated=provenance.simulated)
-        files = sorted(path.name for path in staging.iterdir())
-        record = {**asdict(provenance), "outputs": {n: sha256_of(staging / n) for n in files}}
-        write_text_atomically(
-            staging / PROVENANCE, json.dumps(record, indent=1, sort_keys=True) + "\n"
-        )
-    return (*files, PROVENANCE)
+        return write_provenance(staging, provenance)
 
 
 def _abundance_csv(cohort: MatchCohort) -> str:

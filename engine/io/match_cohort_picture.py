@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from engine.io.colours import SERIES_COLOURS
 from engine.io.digests import atomic_file
-from engine.io.match_picture import COLOURS
 from engine.matching.cohort import MatchCohort
 from engine.matching.results import LARGEST_Q
 
@@ -40,7 +40,7 @@ def match_cohort_figure(cohort: MatchCohort, *, simulated: bool) -> Figure:
         top=1.0 - 0.4 / height_in, bottom=0.85 / height_in, hspace=0.55, wspace=0.3,
     )  # fmt: skip
     for number, total in enumerate(cohort.totals):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]
         _draw_p_values(figure.add_subplot(grid[number, 0]), cohort, total.template_id, colour)
         _draw_abundance(figure.add_subplot(grid[number, 1]), cohort, total.template_id, colour)
     words = "SIMULATED tomograms, no patients.  " if simulated else ""

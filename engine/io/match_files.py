@@ -12,16 +12,17 @@ from engine.data.orientations import relion_from_rotations
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
 from engine.data.tomogram import Tomogram
-from engine.io.digests import fresh_folder, sha256_of, write_text_atomically
+from engine.io.digests import fresh_folder, write_text_atomically
 from engine.io.match_picture import write_match_picture
 from engine.io.mrc import write_volume
 from engine.io.mrc_header import SIMULATED_WORDS
+from engine.io.provenance_file import write_provenance
 from engine.io.star import write_star
 from engine.matching.abundance import Abundance
 from engine.matching.results import MatchResult, TemplateSummary
 
 PICKS_STAR, PICKS_CSV, SCORES = "picks.star", "picks.csv", "scores.mrc"
-SUMMARY, PICTURE, PROVENANCE = "match.json", "preview.png", "provenance.json"
+SUMMARY, PICTURE = "match.json", "preview.png"
 PLACE_COLUMNS = ("template", "z_nm", "y_nm", "x_nm", "rot_deg", "tilt_deg", "psi_deg")
 FIGURE_COLUMNS = ("score", "p_value", "q_value", "probability")
 EXTRA_COLUMNS = (
@@ -78,10 +79,7 @@ def write_match(
             staging / SUMMARY, _json(match_summary(result, tomogram, abundances, simulated))
         )
         write_match_picture(staging / PICTURE, result, tomogram, simulated=simulated)
-        files = sorted(path.name for path in staging.iterdir())
-        record = {**asdict(provenance), "outputs": {n: sha256_of(staging / n) for n in files}}
-        write_text_atomically(staging / PROVENANCE, _json(record))
-    return (*files, PROVENANCE)
+        return write_provenance(staging, provenance)
 
 
 def picks_csv(

@@ -9,9 +9,10 @@ from engine.data.particles import ParticleSet
 from engine.data.provenance import FileDigest
 from engine.errors import BadInputError, MissingFileError
 from engine.io.digests import digest_of
-from engine.io.match_files import PICKS_CSV, PROVENANCE, SCORES, SUMMARY
+from engine.io.match_files import PICKS_CSV, SCORES, SUMMARY
 from engine.io.mrc_header import read_header
 from engine.io.picks_table import read_picks_csv
+from engine.io.provenance_file import PROVENANCE
 
 
 @dataclass(frozen=True)

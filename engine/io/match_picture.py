@@ -11,13 +11,10 @@ from matplotlib.patches import Circle
 
 from engine.data.arrays import Float32s, Float64s
 from engine.data.tomogram import Tomogram
+from engine.io.colours import SERIES_COLOURS
 from engine.io.digests import atomic_file
 from engine.matching.results import LARGEST_Q, MatchResult
 
-COLOURS = (
-    "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00",
-    "#56b4e9", "#7f3c8d", "#3969ac", "#80ba5a", "#a5aa99",
-)  # fmt: skip
 DPI = 100
 N_MONTAGE = 10
 SLAB_NM = 12.0
@@ -48,7 +45,8 @@ def match_figure(result: MatchResult, tomogram: Tomogram, *, simulated: bool) ->
     montage = _part(figure, TITLE_IN + SLICES_IN + GAP_IN, MONTAGE_IN)
     text = _part(figure, height_in - text_in - BOTTOM_IN, text_in)
     colours = {
-        summary.template_id: COLOURS[i % len(COLOURS)] for i, summary in enumerate(result.summaries)
+        summary.template_id: SERIES_COLOURS[i % len(SERIES_COLOURS)]
+        for i, summary in enumerate(result.summaries)
     }
     _draw_slice(figure.add_subplot(slices[0, :2]), result, tomogram, colours, axis=0)
     right = slices[0, 2:].subgridspec(2, 1, height_ratios=(1, 1.0), hspace=0.22)
@@ -169,7 +167,7 @@ def _draw_chance(axes: Axes, result: MatchResult, colours: dict[str, str]) -> No
             ordered = np.sort(own)[::-1]
             axes.step(
                 ordered, np.arange(1, len(own) + 1), color=colour, linewidth=2.0, where="post",
-                label=summary.template_id if number < len(COLOURS) else None,
+                label=summary.template_id if number < len(SERIES_COLOURS) else None,
             )  # fmt: skip
         axes.axvline(summary.threshold, color=colour, linewidth=0.8, alpha=0.6)
     axes.set_yscale("log")

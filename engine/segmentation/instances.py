@@ -1,6 +1,5 @@
 """Organelle instances from class probabilities and the predicted depth inside mitochondria."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from skimage.segmentation import watershed
 from engine.data.arrays import Bools, Float32s, Ints, UInt16s
 from engine.data.labels import INSTANCE_CLASSES
 from engine.data.organelles import Organelle
+from engine.segmentation.morphometry import sphericity
 from engine.segmentation.resampling import resample
 
 # An instance below this volume is not counted; the truth of the simulator uses the same rule.
@@ -210,16 +210,13 @@ def _morphometry(
 ) -> Organelle:
     volume_um3 = float(body.mask.sum()) * (coarse_nm * 1e-3) ** 3
     surface_um2 = _surface_um2(np.pad(soft, 1), coarse_nm)
-    sphericity = (
-        math.pi ** (1 / 3) * (6.0 * volume_um3) ** (2 / 3) / surface_um2 if surface_um2 > 0 else 0.0
-    )
     z, y, x = (float(value) * 10.0 for value in centroid_nm)
     return Organelle(
         instance_id=number,
         organelle_class=body.organelle_class,
         volume_um3=volume_um3,
         surface_um2=surface_um2,
-        sphericity=min(sphericity, 1.0),
+        sphericity=sphericity(volume_um3, surface_um2),
         centroid_angst=(z, y, x),
         touches_border=False,
         confidence=body.confidence,

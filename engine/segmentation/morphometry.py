@@ -18,6 +18,7 @@ from engine.data.arrays import Bools, Float32s, Float64s, Ints
 TOUCHING = np.ones((3, 3, 3))
 # Of the longest side of a voxel.
 BLUR = 0.7
+RIM_VOX = 8
 # Voxels to the radius of the largest sphere inside that a middle line needs at most.
 RADIUS_VOX = 12.0
 SurfaceRule = Literal["smooth", "outer"]
@@ -66,18 +67,30 @@ def surface_um2(mask: Bools, spacing_nm: Spacing, rule: SurfaceRule = "smooth") 
         the staircase of the voxels. `outer`: the staircase, run next to the voxels outside, as
         some published figures have it (level 1 of a mask of 0 and 255); 10 to 25 % more.
     """
-    padded = np.pad(mask, 3).astype(np.float32)
+    padded = np.pad(mask, RIM_VOX).astype(np.float32)
     level = 1.0 / 255.0
     if rule == "smooth":
-        sigma = [BLUR * max(spacing_nm) / nm for nm in spacing_nm]
-        padded = ndimage.gaussian_filter(np.pad(mask, 8).astype(np.float32), sigma)
-        level = 0.5
-        if not padded.max() > level:
-            return surface_um2(mask, spacing_nm, "outer")
+        blurred = ndimage.gaussian_filter(
+            padded, [BLUR * max(spacing_nm) / nm for nm in spacing_nm]
+        )
+        # A body of a voxel or two is blurred away.
+        if blurred.max() > 0.5:
+            padded, level = blurred, 0.5
     vertices, faces, _, _ = marching_cubes(
         padded, level=level, spacing=tuple(nm * 1e-3 for nm in spacing_nm), allow_degenerate=False
     )
     return float(mesh_surface_area(vertices, faces))
+
+
+def sphericity(volume_um3: float, area_um2: float) -> float:
+    """Surface of the ball of a volume over the surface it has, at most 1; 0 without a surface.
+
+    Wadell (1935), doi:10.1086/624298.
+    """
+    if not area_um2 > 0:
+        return 0.0
+    ball_um2 = math.pi ** (1 / 3) * (6.0 * volume_um3) ** (2 / 3)
+    return float(min(1.0, ball_um2 / area_um2))
 
 
 def volume_share(part: Bools, whole: Bools) -> float:
@@ -117,7 +130,7 @@ def body_shape(mask: Bools, spacing_nm: Spacing, rule: SurfaceRule = "smooth") -
     return BodyShape(
         volume_um3=volume,
         surface_um2=area,
-        sphericity=min(1.0, math.pi ** (1 / 3) * (6.0 * volume) ** (2 / 3) / area),
+        sphericity=sphericity(volume, area),
         smallest_diameter_nm=2.0 * radius_nm - min(spacing_nm),
         length_nm=length,
         n_branches=n_branches,
