@@ -54,7 +54,7 @@ def match_cohort_figure(cohort: MatchCohort, *, simulated: bool) -> Figure:
 def _draw_p_values(axes: Axes, cohort: MatchCohort, template: str, colour: str) -> None:
     own = np.array([name == template for name in cohort.picks.class_names], dtype=bool)
     values = cohort.picks.figures["p_value"][own]
-    axes.hist(values, bins=N_BINS, range=(0.0, 1.0), color=colour, alpha=0.8)
+    counts, _, _ = axes.hist(values, bins=N_BINS, range=(0.0, 1.0), color=colour, alpha=0.8)
     total = next(row for row in cohort.totals if row.template_id == template)
     axes.axhline(
         len(values) / N_BINS, color="black", linewidth=1, linestyle="--",
@@ -69,7 +69,8 @@ def _draw_p_values(axes: Axes, cohort: MatchCohort, template: str, colour: str) 
     axes.set_ylabel("picks")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.0, 1.0)
-    axes.set_ylim(0.0, None if len(values) else 1.0)
+    # Room for the legend above the bars.
+    axes.set_ylim(0.0, 1.25 * max(1.0, float(np.max(counts))))
     axes.legend(fontsize=8, frameon=False, loc="upper right")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
