@@ -1,5 +1,7 @@
 """Losses of the two networks."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,7 +12,14 @@ from models.training_pool import COARSE_CLASSES
 
 # Cytoplasm and void fill most voxels; small bodies would otherwise not be learnt.
 COARSE_WEIGHTS = (1.0, 1.0, 2.0, 3.0, 3.0, 3.0, 2.0)
-CORE_WEIGHT = 4.0
+# Of the positive voxels of masks that are rare.
+FINE_WEIGHTS = {
+    "membrane": 1.0,
+    "microtubule_core": 4.0,
+    "outer_mitochondrial_membrane": 2.0,
+    "inner_mitochondrial_membrane": 2.0,
+    "ribosome": 4.0,
+}
 
 
 def soft_dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -43,9 +52,11 @@ def coarse_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return entropy + 0.5 * dice + 2.0 * (distance * weight).mean()
 
 
-def fine_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy and Dice on membrane and microtubule core."""
-    wanted = fine_channels(targets)
-    positive = torch.tensor([1.0, CORE_WEIGHT], device=outputs.device).reshape(1, 2, 1, 1, 1)
+def fine_loss(outputs: Tensor, targets: Tensor, names: Sequence[str]) -> Tensor:
+    """Binary cross-entropy summed and Dice averaged over the masks of the outputs named."""
+    wanted = fine_channels(targets, names)
+    weights = [FINE_WEIGHTS[name] for name in names]
+    positive = torch.tensor(weights, device=outputs.device).reshape(1, -1, 1, 1, 1)
     entropy = functional.binary_cross_entropy_with_logits(outputs, wanted, pos_weight=positive)
-    return entropy + soft_dice_loss(torch.sigmoid(outputs), wanted)
+    # Two masks as ever: a recipe with more of them keeps the balance of both terms.
+    return 0.5 * len(names) * entropy + soft_dice_loss(torch.sigmoid(outputs), wanted)

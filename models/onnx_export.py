@@ -46,7 +46,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     return folded
 
 
-def export_onnx(network: nn.Module, path: Path, multiple: int) -> Parity:
+def export_onnx(network: nn.Module, path: Path, multiple: int, n_in: int = 1) -> Parity:
     """Write `network` with dynamic batch and volume size; the file is removed if parity fails.
 
     Raises
@@ -57,7 +57,7 @@ def export_onnx(network: nn.Module, path: Path, multiple: int) -> Parity:
     folded = fold_batch_norm(network)
     for parameter in folded.parameters():
         parameter.requires_grad_(False)
-    example = torch.zeros((1, 1, 2 * multiple, 2 * multiple, 2 * multiple))
+    example = torch.zeros((1, n_in, 2 * multiple, 2 * multiple, 2 * multiple))
     axes = {0: "n", 2: "z", 3: "y", 4: "x"}
     with warnings.catch_warnings():
         # The TorchScript exporter writes plain Conv nodes with free sizes and no side file.
@@ -72,7 +72,7 @@ def export_onnx(network: nn.Module, path: Path, multiple: int) -> Parity:
             opset_version=OPSET,
             dynamo=False,
         )
-    parity = check_parity(folded, path, multiple)
+    parity = check_parity(folded, path, multiple, n_in)
     if parity.relative_difference > PARITY_TOLERANCE:
         path.unlink()
         raise ParityError(
@@ -82,10 +82,10 @@ def export_onnx(network: nn.Module, path: Path, multiple: int) -> Parity:
     return parity
 
 
-def check_parity(network: nn.Module, path: Path, multiple: int) -> Parity:
+def check_parity(network: nn.Module, path: Path, multiple: int, n_in: int = 1) -> Parity:
     """Compare torch and ONNX Runtime on noise of an odd-sided shape."""
     rng = np.random.default_rng(0)
-    shape = (1, 1, 3 * multiple, 5 * multiple, 4 * multiple)
+    shape = (1, n_in, 3 * multiple, 5 * multiple, 4 * multiple)
     volume = rng.normal(size=shape).astype(np.float32)
     with torch.inference_mode():
         expected: Tensor = network(torch.from_numpy(volume))

@@ -1,7 +1,9 @@
 """Random patches of a pool: noise at a new SNR, then another microscope's look."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +13,16 @@ from torch import Tensor
 
 from engine.data.arrays import AnyArray
 from engine.data.labels import INSTANCE_CLASSES
+from engine.errors import BadInputError
 from engine.physics.fourier import frequencies_3d
 from engine.physics.normalise import robust_centre_and_scale
+from engine.segmentation.context import Context
 from models.recipe import Recipe
 from models.training_pool import (
     COARSE_CLASSES,
-    CORE_BIT,
-    MEMBRANE_BIT,
+    CONTEXT,
+    FINE_BITS,
+    FINE_NM,
     PoolMember,
     read_member,
 )
@@ -26,11 +31,14 @@ Size = tuple[int, int, int]
 CLIP = 8.0
 # Of the patches; small organelles and single microtubules are too rare to wait for.
 CENTRED_SHARE = 0.5
+FINE_OBJECTS = ("microtubule_core", "inner_mitochondrial_membrane", "ribosome")
+# Of the patches; the coarse network may be wrong.
+WITHOUT_CONTEXT = 0.1
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (n, 1, z, y, x) float32 and targets (n, c, z, y, x) uint8."""
+    """Images (n, 1 + context, z, y, x) float32 and targets (n, c, z, y, x) uint8."""
 
     images: Tensor
     targets: Tensor
@@ -60,12 +68,23 @@ class PatchSampler:
         self.recipe = recipe
         self.sources = [_source(read_member(path, recipe.task), recipe) for path in paths]
 
+    def batches(self, first: int, last: int, n_threads: int) -> Iterator[Batch]:
+        """The batches of steps `first` to `last` - 1 in order, made ahead by some threads."""
+        with ThreadPoolExecutor(n_threads) as threads:
+            waiting: deque[Future[Batch]] = deque()
+            for step in range(first, last):
+                waiting.append(threads.submit(self.batch, step))
+                if len(waiting) > 2 * n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
     def batch(self, step: int) -> Batch:
-        """The batch of one training step."""
-        rng = np.random.default_rng([self.recipe.seed, step])
+        """The batch of one training step; steps before 0 are as good as others."""
+        rng = np.random.default_rng([self.recipe.seed, step % 2**32])
         size = self.recipe.patches[rng.integers(len(self.recipe.patches))]
         pairs = [self._patch(rng, size) for _ in range(self.recipe.batch)]
-        images = torch.stack([image for image, _ in pairs])[:, None]
+        images = torch.stack([image for image, _ in pairs])
         targets = torch.stack([torch.from_numpy(target) for _, target in pairs])
         return Batch(images, targets)
 
@@ -83,9 +102,20 @@ class PatchSampler:
         scale = math.hypot(source.signal_scale, weight * source.noise_scale)
         pure = torch.from_numpy((signal - source.signal_centre) / scale)
         image = augmented(mixed(pure, torch.from_numpy(noise * (weight / scale)), rng), rng)
-        axes = _random_axes(rng)
-        turned = np.flip(targets, tuple(axis + 1 for axis in axes))
-        return image.flip(axes), np.ascontiguousarray(turned)
+        axes = tuple(axis + 1 for axis in _random_axes(rng))
+        shown = torch.cat([image[None], self._context(rng, member, corner, size)])
+        return shown.flip(axes), np.ascontiguousarray(np.flip(targets, axes))
+
+    def _context(
+        self, rng: np.random.Generator, member: PoolMember, corner: Sequence[int], size: Size
+    ) -> Tensor:
+        """The coarse network's outputs in a box (c, z, y, x); all zero in some of the draws."""
+        if not self.recipe.context:
+            return torch.empty((0, *size))
+        context = context_of(member, self.recipe)
+        z, y, x = (slice(start, start + n) for start, n in zip(corner, size, strict=True))
+        values = torch.from_numpy(context.at((z, y, x), FINE_NM))
+        return values * float(rng.random() >= WITHOUT_CONTEXT)
 
     def _corner(self, rng: np.random.Generator, source: _Source, size: Size) -> Sequence[int]:
         """Near an object of a kind drawn at random in half of the draws, else anywhere."""
@@ -109,7 +139,7 @@ def _source(member: PoolMember, recipe: Recipe) -> _Source:
     if recipe.task == "coarse":
         masks = [target == COARSE_CLASSES.index(name) for name in INSTANCE_CLASSES]
     else:
-        masks = [(target & CORE_BIT) > 0]
+        masks = [(target & FINE_BITS[name]) > 0 for name in FINE_OBJECTS if name in recipe.outputs]
     # Every tenth voxel is enough to draw from.
     objects = [np.flatnonzero(mask)[::10] for mask in masks]
     return _Source(
@@ -143,9 +173,25 @@ def as_simulated(member: PoolMember) -> Tensor:
     return torch.from_numpy(np.clip((image - centre) / scale, -CLIP, CLIP))
 
 
-def fine_channels(masks: Tensor) -> Tensor:
-    """Membrane and core as two float channels (n, 2, z, y, x) from the stored bits."""
-    return torch.cat([(masks & MEMBRANE_BIT) > 0, (masks & CORE_BIT) > 0], dim=1).float()
+def context_of(member: PoolMember, recipe: Recipe) -> Context:
+    """The outputs of the coarse network that a recipe asks for.
+
+    Raises
+    ------
+    BadInputError
+        The pool was made without a coarse network.
+    """
+    if member.context is None:
+        raise BadInputError(
+            f"{recipe.name}: context is asked for, but its pool names no context_model"
+        )
+    codes = member.context.codes[[CONTEXT.index(name) for name in recipe.context]]
+    return Context(codes, member.context.voxel_nm)
+
+
+def fine_channels(masks: Tensor, outputs: Sequence[str]) -> Tensor:
+    """The masks of some outputs as float channels (n, c, z, y, x) from the stored bits."""
+    return torch.cat([(masks & FINE_BITS[name]) > 0 for name in outputs], dim=1).float()
 
 
 def mixed(signal: Tensor, noise: Tensor, rng: np.random.Generator) -> Tensor:

@@ -14,7 +14,15 @@ RECIPES_FOLDER = Path(__file__).parent / "recipes"
 
 
 class PoolRecipe(BaseModel):
-    """The simulated tomograms that patches are cut from."""
+    """The simulated tomograms that patches are cut from.
+
+    Attributes
+    ----------
+    kinds
+        Scenes in turn.
+    context_model
+        Shipped coarse network whose outputs are kept as context for a fine one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,6 +33,8 @@ class PoolRecipe(BaseModel):
     mean_mitochondria: float
     mean_microtubules: float
     seed: int
+    kinds: tuple[Literal["platelet", "neurite", "cilia"], ...] = ("platelet",)
+    context_model: str | None = None
 
 
 class Recipe(BaseModel):
@@ -40,6 +50,10 @@ class Recipe(BaseModel):
         Compute in bfloat16 where that is allowed (weights and losses stay float32). On CPUs,
         patches must then keep at least four voxels a side at the deepest level: with two, torch
         2.13 returns weight gradients from memory that was never written.
+    context
+        Outputs of the coarse network that a fine one is shown beside the density.
+    start_from
+        Shipped network whose weights training starts with, where the layers are the same.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,6 +72,8 @@ class Recipe(BaseModel):
     steps: int
     learning_rate: float
     seed: int
+    context: tuple[str, ...] = ()
+    start_from: str | None = None
 
 
 def read_recipe(name_or_path: str) -> Recipe:

@@ -125,13 +125,14 @@ def write_model(
     architecture = ARCHITECTURES[recipe.architecture]
     multiple = architecture.multiple(len(recipe.channels))
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
-    parity = export_onnx(network, folder / MODEL_FILE, multiple)
+    parity = export_onnx(network, folder / MODEL_FILE, multiple, 1 + len(recipe.context))
     radius = architecture.receptive_radius_vox(len(recipe.channels))
     card = {
         "name": recipe.name,
         "task": recipe.task,
         "voxel_size_nm": recipe.voxel_size_nm,
         "outputs": list(recipe.outputs),
+        "context": list(recipe.context),
         "halo_vox": -(-radius // multiple) * multiple,
         "multiple": multiple,
         "n_parameters": n_parameters,

@@ -16,14 +16,14 @@ class Architecture:
     Attributes
     ----------
     make
-        Network of (channels of each level, number of outputs).
+        Network of (channels of each level, number of outputs, number of input channels).
     receptive_radius_vox
         Of a number of levels.
     extra_halvings
         Halvings of the sampling beyond those between the levels.
     """
 
-    make: Callable[[Sequence[int], int], nn.Module]
+    make: Callable[[Sequence[int], int, int], nn.Module]
     receptive_radius_vox: Callable[[int], int]
     extra_halvings: int = 0
 

@@ -12,15 +12,21 @@ from torch import Tensor, nn
 
 from engine.errors import MissingFileError
 from models.losses import coarse_loss, fine_loss
-from models.patches import PatchSampler
+from models.patches import Batch, PatchSampler
 from models.recipe import Recipe
+from models.registry import model_folder
 from models.table import ARCHITECTURES
 from models.training_pool import build_pool, pool_folder
 from models.validation import validation_metrics
+from models.warm_start import take_weights
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 50
+# Batches whose statistics stand for all when training starts from a finished network.
+CALIBRATION_BATCHES = 6
+# Patches are cut and changed on the CPU: one core does it for another, a GPU needs many.
+SAMPLING_THREADS = {"cuda": 12}
 # The shipped weights are a running average of the last hundred or so steps.
 AVERAGE_DECAY = 0.99
 POOL_SHARE = 0.35
@@ -40,7 +46,8 @@ class TrainedNetwork:
 def make_network(recipe: Recipe) -> nn.Module:
     """The untrained network of a recipe; weights depend on its seed."""
     torch.manual_seed(recipe.seed)
-    return ARCHITECTURES[recipe.architecture].make(recipe.channels, len(recipe.outputs))
+    architecture = ARCHITECTURES[recipe.architecture]
+    return architecture.make(recipe.channels, len(recipe.outputs), 1 + len(recipe.context))
 
 
 def train(
@@ -58,8 +65,10 @@ def train(
     held_out = _held_out(paths)
     sampler = PatchSampler([path for path in paths if path not in held_out], recipe)
     run = _Run(recipe, work_folder, device)
-    while run.step < recipe.steps:
-        run.advance(sampler)
+    if run.step == 0 and recipe.start_from:
+        run.start_from(model_folder(recipe.start_from), sampler)
+    for batch in sampler.batches(run.step, recipe.steps, SAMPLING_THREADS.get(device, 1)):
+        run.advance(batch)
         report(POOL_SHARE + (0.97 - POOL_SHARE) * run.step / recipe.steps)
     trained = _finished(run, held_out)
     report(1.0)
@@ -123,12 +132,21 @@ class _Run:
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    def advance(self, sampler: PatchSampler) -> None:
+    def start_from(self, folder: Path, sampler: PatchSampler) -> None:
+        """Begin with the weights of a finished network instead of random ones."""
+        images = (self._images(sampler.batch(-1 - one)) for one in range(CALIBRATION_BATCHES))
+        taken = take_weights(self.network, folder, self.recipe.outputs, images)
+        self.average.module.load_state_dict(self.network.state_dict())
+        logger.info("%s starts with %d layers of %s", self.recipe.name, taken, folder.name)
+
+    def _images(self, batch: Batch) -> Tensor:
+        return batch.images.to(self.device).contiguous(memory_format=torch.channels_last_3d)
+
+    def advance(self, batch: Batch) -> None:
         """One optimiser step; writes the log, and a checkpoint now and then."""
         started = time.perf_counter()
-        batch = sampler.batch(self.step)
         self.network.train()
-        images = batch.images.to(self.device).contiguous(memory_format=torch.channels_last_3d)
+        images = self._images(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
             outputs = self.network(images)
         loss = self._loss(outputs.float(), batch.targets.to(self.device))
@@ -149,7 +167,9 @@ class _Run:
             self._save()
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (coarse_loss if self.recipe.task == "coarse" else fine_loss)(outputs, targets)
+        if self.recipe.task == "coarse":
+            return coarse_loss(outputs, targets)
+        return fine_loss(outputs, targets, self.recipe.outputs)
 
     def _parts(
         self,

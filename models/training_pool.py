@@ -6,21 +6,30 @@ on the machine or on the order. Signal and noise are kept apart: training mixes 
 each time.
 """
 
+import multiprocessing
+import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.ndimage import distance_transform_edt
 
 from engine.data.arrays import AnyArray, UInt8s
 from engine.data.labels import CLASS_IDS
 from engine.data.provenance import parameters_digest
+from engine.segmentation.coarse import DEPTH_OUTPUT, coarse_view
+from engine.segmentation.context import Context
+from engine.segmentation.inference import Network, available_cores, load_network
 from engine.segmentation.resampling import resample, resample_nearest, resampled_length
 from engine.simulation.case import SimulatedTomogram, Truth, simulate_tomogram
 from engine.simulation.params import SimulationParams, draw_acquisition, draw_scene
 from models.recipe import PoolRecipe, Task
+from models.registry import model_folder
 
 COARSE_NM, FINE_NM = 6.4, 2.4
 # The depth of a voxel below its own mitochondrion's surface, stored as uint8: 255 = 150 nm.
@@ -34,7 +43,19 @@ COARSE_CLASSES = (
     "vesicle",
     "artefact",
 )
-MEMBRANE_BIT, CORE_BIT = 1, 2
+# Masks of the fine network and the bit of each in a member's volume.
+FINE_BITS = {
+    "membrane": 1,
+    "microtubule_core": 2,
+    "outer_mitochondrial_membrane": 4,
+    "inner_mitochondrial_membrane": 8,
+    "ribosome": 16,
+}
+CORE_BIT = FINE_BITS["microtubule_core"]
+# What is kept of the coarse network's outputs.
+CONTEXT = (
+    "void", "mitochondrion", "alpha_granule", "dense_granule", "vesicle", DEPTH_OUTPUT,
+)  # fmt: skip
 
 
 def pool_folder(root: Path, pool: PoolRecipe) -> Path:
@@ -49,18 +70,44 @@ def build_pool(
     device: str,
     on_progress: Callable[[float], None] | None = None,
 ) -> list[Path]:
-    """Simulate what is missing of a pool; returns the members' folders in order."""
+    """Simulate what is missing of a pool, on every core; returns the members' folders in order."""
     folder = pool_folder(root, pool)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for index in range(pool.n_tomograms):
-        path = folder / f"{index:04d}"
-        if not path.is_dir():
-            write_member(path, training_arrays(simulate_member(pool, index, device)))
-        paths.append(path)
-        if on_progress:
-            on_progress((index + 1) / pool.n_tomograms)
+    paths = [folder / f"{index:04d}" for index in range(pool.n_tomograms)]
+    missing = [index for index, path in enumerate(paths) if not path.is_dir()]
+    n_workers = min(available_cores(), len(missing))
+    report = on_progress or (lambda fraction: None)
+    if n_workers <= 1:
+        for done, index in enumerate(missing, start=1):
+            build_member(paths[index], pool, index, device)
+            report(1.0 - (len(missing) - done) / len(paths))
+        return paths
+    # Each worker keeps to one thread: with more, all of them would fight for every core.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_workers, spawn, _use_one_thread) as workers:
+        running = [
+            workers.submit(build_member, paths[index], pool, index, device) for index in missing
+        ]
+        for done, member in enumerate(as_completed(running), start=1):
+            member.result()
+            report(1.0 - (len(missing) - done) / len(paths))
     return paths
+
+
+def _use_one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+def build_member(path: Path, pool: PoolRecipe, index: int, device: str) -> None:
+    """Simulate and write one member."""
+    coarse = _context_network(pool.context_model) if pool.context_model else None
+    write_member(path, training_arrays(simulate_member(pool, index, device), coarse))
+
+
+@cache
+def _context_network(name: str) -> Network:
+    return load_network(model_folder(name))
 
 
 def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomogram:
@@ -76,6 +123,7 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
         family=family,
         mean_mitochondria=pool.mean_mitochondria,
         mean_microtubules=pool.mean_microtubules,
+        kind=pool.kinds[index % len(pool.kinds)],
     )
     seed = int(rng.integers(2**31))
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)
@@ -93,12 +141,15 @@ class PoolMember:
         uint8 volumes of the same shape.
     snr
         As simulated, see `engine.simulation.params.Acquisition`.
+    context
+        Of a fine member whose pool names a coarse network: its outputs `CONTEXT`.
     """
 
     signal: AnyArray
     noise: AnyArray
     targets: tuple[AnyArray, ...]
     snr: float
+    context: Context | None = None
 
 
 def write_member(path: Path, arrays: dict[str, AnyArray]) -> None:
@@ -118,16 +169,23 @@ def read_member(path: Path, task: Task) -> PoolMember:
         return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
     names = ("coarse_labels", "coarse_depth") if task == "coarse" else ("fine_masks",)
+    has_context = task == "fine" and (path / "fine_context.npy").is_file()
     return PoolMember(
         signal=mapped(f"{task}_signal"),
         noise=mapped(f"{task}_noise"),
         targets=tuple(mapped(name) for name in names),
         snr=float(mapped("snr")),
+        context=Context(mapped("fine_context"), COARSE_NM) if has_context else None,
     )
 
 
-def training_arrays(simulated: SimulatedTomogram) -> dict[str, AnyArray]:
-    """Signal and noise (float16) and targets (uint8) at 6.4 and 2.4 nm."""
+def training_arrays(
+    simulated: SimulatedTomogram, coarse: Network | None = None
+) -> dict[str, AnyArray]:
+    """Signal and noise (float16) and targets (uint8) at 6.4 and 2.4 nm.
+
+    With a coarse network also what it makes of the tomogram at its own SNR.
+    """
     voxel_nm = simulated.tomogram.voxel_size_angst / 10.0
     signal = simulated.tomogram.voxels - simulated.noise
     labels, depth = coarse_targets(simulated.truth, COARSE_NM / voxel_nm)
@@ -140,6 +198,9 @@ def training_arrays(simulated: SimulatedTomogram) -> dict[str, AnyArray]:
     for task, sampling_nm in (("coarse", COARSE_NM), ("fine", FINE_NM)):
         for name, volume in (("signal", signal), ("noise", simulated.noise)):
             arrays[f"{task}_{name}"] = resample(volume, sampling_nm / voxel_nm, dtype=np.float16)
+    if coarse is not None:
+        view = coarse_view(simulated.tomogram, coarse, lambda fraction: None)
+        arrays["fine_context"] = view.context(CONTEXT).codes
     return arrays
 
 
@@ -165,7 +226,17 @@ def coarse_targets(truth: Truth, ratio: float) -> tuple[UInt8s, UInt8s]:
 
 
 def fine_targets(truth: Truth, ratio: float) -> UInt8s:
-    """Bits of membrane and microtubule core."""
-    membrane = resample(truth.membrane.astype(np.uint8), ratio) > 0.5
-    core = resample(truth.microtubule_core.astype(np.uint8), ratio) > 0.5
-    return (membrane * MEMBRANE_BIT + core * CORE_BIT).astype(np.uint8)
+    """Bits `FINE_BITS` of every mask."""
+    masks = {
+        "membrane": truth.membrane,
+        "microtubule_core": truth.microtubule_core,
+        "outer_mitochondrial_membrane": truth.outer_membrane,
+        "inner_mitochondrial_membrane": truth.inner_membrane,
+        "ribosome": truth.ribosome,
+    }
+    bits: UInt8s | None = None
+    for name, mask in masks.items():
+        own = (resample(mask.astype(np.uint8), ratio) > 0.5) * np.uint8(FINE_BITS[name])
+        bits = own if bits is None else bits | own
+    assert bits is not None
+    return bits

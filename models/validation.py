@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.data.arrays import AnyArray
-from models.patches import as_simulated, fine_channels
+from models.patches import as_simulated, context_of, fine_channels
 from models.recipe import Recipe
 from models.table import ARCHITECTURES
-from models.training_pool import COARSE_CLASSES, read_member
+from models.training_pool import COARSE_CLASSES, FINE_NM, PoolMember, read_member
 
 
 def validation_metrics(
@@ -22,7 +21,7 @@ def validation_metrics(
     total: dict[str, float] = {}
     for path in paths:
         member = read_member(path, recipe.task)
-        predicted, wanted = _masks(network, recipe, as_simulated(member), member.targets[0])
+        predicted, wanted = _masks(network, recipe, member)
         for name, found in predicted.items():
             truth = wanted[name]
             overlap[name] = overlap.get(name, 0.0) + 2.0 * float((found & truth).sum())
@@ -32,17 +31,22 @@ def validation_metrics(
 
 @torch.inference_mode()
 def _masks(
-    network: nn.Module, recipe: Recipe, image: Tensor, targets: AnyArray
+    network: nn.Module, recipe: Recipe, member: PoolMember
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    image, targets = as_simulated(member), member.targets[0]
     multiple = ARCHITECTURES[recipe.architecture].multiple(len(recipe.channels))
     size = [n // multiple * multiple for n in image.shape]
     # The fine volumes are large: the middle part is enough for a card.
     size = [min(n, limit) for n, limit in zip(size, (96, 224, 224), strict=True)]
-    box = tuple(
+    z, y, x = (
         slice((n - part) // 2, (n - part) // 2 + part)
         for n, part in zip(image.shape, size, strict=True)
     )
-    outputs = network(image[box][None, None])[0]
+    box = (z, y, x)
+    shown = image[box][None]
+    if recipe.context:
+        shown = torch.cat([shown, torch.from_numpy(context_of(member, recipe).at(box, FINE_NM))])
+    outputs = network(shown[None])[0]
     truth = torch.from_numpy(np.array(targets[box]))
     if recipe.task == "coarse":
         labels = outputs[: len(COARSE_CLASSES)].argmax(0)
@@ -50,7 +54,7 @@ def _masks(
             {name: labels == index for index, name in enumerate(COARSE_CLASSES)},
             {name: truth == index for index, name in enumerate(COARSE_CLASSES)},
         )
-    masks = fine_channels(truth[None, None])[0] > 0
+    masks = fine_channels(truth[None, None], recipe.outputs)[0] > 0
     return (
         {name: outputs[index] > 0 for index, name in enumerate(recipe.outputs)},
         {name: masks[index] for index, name in enumerate(recipe.outputs)},

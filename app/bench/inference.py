@@ -79,7 +79,8 @@ def _timed(name: str, size: str, rounds: int, device: str) -> _Timing:
     ratio = network.spec.voxel_size_nm / TOMOGRAM_NM
     whole = tuple(resampled_length(n, ratio) for n in TOMOGRAMS[size])
     shape = best_tile(network.spec, whole)
-    tile = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    channels = 1 + len(network.spec.context)
+    tile = np.random.default_rng(0).normal(size=(channels, *shape)).astype(np.float32)
     contenders: dict[str, Callable[[], object]] = {
         network.runtime.name: lambda: network.runtime.run(tile),
         EAGER: lambda: _run_torch(eager, tile),
@@ -135,7 +136,7 @@ def _whole_tomogram_row(timings: list[_Timing], size: str) -> BenchRow:
 
 def _run_torch(network: nn.Module, tile: Float32s) -> object:
     with torch.inference_mode():
-        return network(torch.from_numpy(tile)[None, None])
+        return network(torch.from_numpy(tile)[None])
 
 
 def _seconds(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
@@ -151,7 +152,7 @@ def _seconds(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[s
 
 
 def multiply_adds(network: nn.Module, shape: tuple[int, ...]) -> float:
-    """Multiply-adds of all convolutions for one volume, counted from their real output sizes."""
+    """Multiply-adds of all convolutions for one tile (channels, z, y, x), from their outputs."""
     total = 0.0
 
     def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -163,7 +164,7 @@ def multiply_adds(network: nn.Module, shape: tuple[int, ...]) -> float:
 
     handles = [module.register_forward_hook(count) for module in network.modules()]
     with torch.inference_mode():
-        network(torch.zeros((1, 1, *shape)))
+        network(torch.zeros((1, *shape)))
     for handle in handles:
         handle.remove()
     return total

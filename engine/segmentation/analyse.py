@@ -61,11 +61,12 @@ def analyse_tomogram(
     report = on_progress or (lambda fraction: None)
     coarse = coarse_findings(
         tomogram, networks.coarse, params.instances, params.threshold_band,
-        lambda f: report(0.2 * f),
+        lambda f: report(0.2 * f), networks.fine.spec.context,
     )  # fmt: skip
     fine = fine_view(
-        tomogram, networks.fine, params.membrane_threshold, lambda f: report(0.2 + 0.6 * f)
-    )
+        tomogram, networks.fine, coarse.context, params.membrane_threshold,
+        lambda f: report(0.2 + 0.6 * f),
+    )  # fmt: skip
     z, y, x = tomogram.voxels.shape
     voxel_nm = tomogram.voxel_size_angst / 10.0
     ids, organelles = paint_bodies(coarse.bodies, (z, y, x), voxel_nm, coarse.voxel_size_nm)

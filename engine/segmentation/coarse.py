@@ -1,5 +1,6 @@
 """What the coarse network says of a tomogram, condensed: at 6 nm it still is a volume of floats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from engine.data.arrays import Bools, Float32s, UInt8s
 from engine.data.labels import INSTANCE_CLASSES
 from engine.data.tomogram import Tomogram
 from engine.physics.normalise import robust_centre_and_scale
+from engine.segmentation.context import Context, packed
 from engine.segmentation.inference import Network, OnProgress, run_tiled
 from engine.segmentation.instances import Body, InstanceParams, find_bodies
 from engine.segmentation.resampling import resample
@@ -16,6 +18,7 @@ from engine.segmentation.tiling import Tile
 
 # Of the coarse network's regression output: 1.0 is this depth.
 DEPTH_FULL_SCALE_NM = 150.0
+DEPTH_OUTPUT = "mitochondrion_depth"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,15 @@ class CoarseView:
         """How many mitochondria there are."""
         only = {"mitochondrion": self.probabilities[self.names.index("mitochondrion")]}
         return len(find_bodies(only, self.depth_nm, self.voxel_size_nm, params))
+
+    def context(self, outputs: Sequence[str]) -> Context:
+        """Some outputs, for the fine network; the depth in units of `DEPTH_FULL_SCALE_NM`."""
+        volumes = dict(zip(self.names, self.probabilities, strict=True))
+        volumes[DEPTH_OUTPUT] = self.depth_nm / DEPTH_FULL_SCALE_NM
+        codes = np.empty((len(outputs), *self.depth_nm.shape), dtype=np.uint8)
+        for index, name in enumerate(outputs):
+            codes[index] = packed(volumes[name])
+        return Context(codes, self.voxel_size_nm)
 
     def winner(self) -> UInt8s:
         """Index into `names` of the likeliest class of every voxel (z, y, x)."""
@@ -63,6 +75,8 @@ class CoarseFindings:
         median along the beam where there is any.
     certainty
         Mean probability of the likeliest class inside the cell; everywhere where there is none.
+    context
+        For the fine network.
     """
 
     names: tuple[str, ...]
@@ -74,6 +88,7 @@ class CoarseFindings:
     cell_volume_um3: float
     thickness_nm: float
     certainty: float
+    context: Context
 
 
 def coarse_findings(
@@ -82,6 +97,7 @@ def coarse_findings(
     params: InstanceParams,
     threshold_band: tuple[float, float],
     on_progress: OnProgress,
+    context: Sequence[str] = (),
 ) -> CoarseFindings:
     """Run the coarse network over a tomogram and find what is in it.
 
@@ -89,6 +105,8 @@ def coarse_findings(
     ----------
     threshold_band
         Probability thresholds whose mitochondria counts bound the interval of theirs.
+    context
+        Outputs that the fine network is shown.
     """
     view = coarse_view(tomogram, network, lambda f: on_progress(0.8 * f))
     band = [view.mitochondria(replace(params, threshold=each)) for each in threshold_band]
@@ -104,6 +122,7 @@ def coarse_findings(
         cell_volume_um3=float(specimen.sum()) * (view.voxel_size_nm * 1e-3) ** 3,
         thickness_nm=_thickness_nm(specimen, view.voxel_size_nm),
         certainty=_certainty(view, specimen),
+        context=view.context(context),
     )
     on_progress(1.0)
     return found

@@ -8,6 +8,7 @@ from engine.data.arrays import Float32s, UInt8s
 from engine.data.tomogram import Tomogram
 from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
 from engine.segmentation.bit_volume import BitVolume
+from engine.segmentation.context import Context
 from engine.segmentation.inference import Network, OnProgress, run_tiled
 from engine.segmentation.logits import code_of, pack_logits
 from engine.segmentation.resampling import ResampledVolume, nearest_index
@@ -35,12 +36,18 @@ class FineView:
 
 
 def fine_view(
-    tomogram: Tomogram, network: Network, membrane_threshold: float, on_progress: OnProgress
+    tomogram: Tomogram,
+    network: Network,
+    context: Context,
+    membrane_threshold: float,
+    on_progress: OnProgress,
 ) -> FineView:
     """Run the fine network over the whole tomogram.
 
     Parameters
     ----------
+    context
+        The outputs of the coarse network that the fine one is shown.
     membrane_threshold
         Probability from which a voxel is membrane.
     """
@@ -70,5 +77,8 @@ def fine_view(
         is_membrane = pack_logits(outputs[index["membrane"]]) >= level
         membrane.write((z, y, x), is_membrane[np.ix_(*within)])
 
-    run_tiled(network, image, keep, centre=centre, scale=scale, on_progress=on_progress)
+    run_tiled(
+        network, image, keep, centre=centre, scale=scale, on_progress=on_progress,
+        beside=lambda box: context.at(box, network.spec.voxel_size_nm),
+    )  # fmt: skip
     return FineView(core, network.spec.voxel_size_nm, membrane)

@@ -16,7 +16,7 @@ from engine.data.arrays import AnyArray, Float32s
 from engine.errors import ModelFileError
 from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
 from engine.segmentation.resampling import ResampledVolume
-from engine.segmentation.tiling import Tile, cheapest_tile, plan_tiles
+from engine.segmentation.tiling import Box, Tile, cheapest_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Runtime(Protocol):
     name: str
 
     def run(self, tile: Float32s) -> Float32s:
-        """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
+        """Outputs (c, z, y, x) of a normalised tile (channels, z, y, x)."""
         ...
 
     def release_memory(self) -> None:
@@ -51,8 +51,8 @@ class OpenVinoRuntime:
         self._request: openvino.InferRequest | None = None
 
     def run(self, tile: Float32s) -> Float32s:
-        """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
-        shape = (1, 1, *tile.shape)
+        """Outputs (c, z, y, x) of a normalised tile (channels, z, y, x)."""
+        shape = (1, *tile.shape)
         if self._request is None or shape != self._shape:
             self._model.reshape(list(shape))
             # bf16 would be chosen silently where the CPU has it: labels must not depend on that.
@@ -65,7 +65,7 @@ class OpenVinoRuntime:
             self._request = None
             compiled = self._core.compile_model(self._model, "CPU", options)
             self._shape, self._request = shape, compiled.create_infer_request()
-        self._request.infer([tile[None, None]])
+        self._request.infer([tile[None]])
         return np.asarray(self._request.get_output_tensor(0).data[0])
 
     def release_memory(self) -> None:
@@ -91,8 +91,8 @@ class OnnxRuntime:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, tile: Float32s) -> Float32s:
-        """Outputs (c, z, y, x) of a normalised tile (z, y, x)."""
-        outputs = self._session.run(None, {self._input: tile[None, None]})
+        """Outputs (c, z, y, x) of a normalised tile (channels, z, y, x)."""
+        outputs = self._session.run(None, {self._input: tile[None]})
         return np.asarray(outputs[0][0])
 
     def release_memory(self) -> None:
@@ -171,6 +171,7 @@ def run_tiled(
     volume: AnyArray | ResampledVolume,
     consume: Callable[[Tile, Float32s], None],
     *,
+    beside: Callable[[Box], Float32s] | None = None,
     tile_vox: tuple[int, int, int] | None = None,
     centre: float = 0.0,
     scale: float = 1.0,
@@ -186,6 +187,8 @@ def run_tiled(
     ----------
     consume
         Called with each tile and its outputs (c, z, y, x), cropped to the tile's core.
+    beside
+        Gives the further channels (c, z, y, x) of a box of the volume.
     tile_vox
         Size with halo; without it the one that costs least within `LARGEST_TILE_VOX`.
     centre, scale, clip
@@ -196,8 +199,10 @@ def run_tiled(
     tiles = plan_tiles(volume.shape, tile_vox, spec.halo_vox, spec.multiple)
     for done, tile in enumerate(tiles, start=1):
         block = np.array(volume[tile.source], dtype=np.float32)
-        block = np.pad(block, tile.pad, mode="edge") if tile.is_padded else block
-        block = np.clip((block - np.float32(centre)) / np.float32(scale), -clip, clip)
+        block = np.clip((block - np.float32(centre)) / np.float32(scale), -clip, clip)[None]
+        if beside is not None:
+            block = np.concatenate([block, beside(tile.source)])
+        block = np.pad(block, ((0, 0), *tile.pad), mode="edge") if tile.is_padded else block
         outputs = network.runtime.run(np.ascontiguousarray(block))
         consume(tile, outputs[(slice(None), *tile.crop)])
         if on_progress:

@@ -28,6 +28,8 @@ class NetworkSpec:
         Radius of the receptive field, rounded up to `multiple`.
     multiple
         Input sides are multiples of this.
+    context
+        Outputs of the coarse network that this one is shown beside the density.
     weak_outputs
         Outputs whose Dice on held-out simulation is below `LOWEST_DICE`: nothing that rests on
         them is reported as a number.
@@ -41,6 +43,7 @@ class NetworkSpec:
     multiple: int
     digest: FileDigest
     weak_outputs: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
 
 
 def file_sha256(path: Path) -> str:
@@ -95,6 +98,7 @@ def read_network_spec(folder: Path) -> NetworkSpec:
             outputs=tuple(card["outputs"]),
             halo_vox=int(card["halo_vox"]),
             multiple=int(card["multiple"]),
+            context=tuple(card.get("context", ())),
             weak_outputs=_weak_outputs(card.get("metrics", {})),
             digest=FileDigest(f"{folder.name}/{MODEL_FILE}", file_sha256(folder / MODEL_FILE)),
         )

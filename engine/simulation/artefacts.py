@@ -6,11 +6,11 @@ import torch
 from engine.data.labels import CLASS_IDS
 from engine.physics.fourier import smooth_field
 from engine.simulation.canvas import Canvas
-from engine.simulation.cell import Disc
+from engine.simulation.cell import Body
 from engine.simulation.params import Scene
 
 
-def paint_actin(canvas: Canvas, disc: Disc, rng: np.random.Generator) -> None:
+def paint_actin(canvas: Canvas, disc: Body, rng: np.random.Generator) -> None:
     """A few bundles of thin straight filaments: what a microtubule tracer must not take."""
     for _ in range(int(rng.poisson(1.0))):
         extent = np.array(canvas.shape) * canvas.voxel_size_nm

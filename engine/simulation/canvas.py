@@ -24,6 +24,12 @@ class Canvas:
         int32, 0 = none.
     membrane_distance_nm, axis_distance_nm
         Distance to the nearest bilayer's middle and microtubule axis.
+    outer_distance_nm, inner_distance_nm
+        Distance to the nearest outer and inner mitochondrial membrane; cristae are inner.
+    crista
+        Crista membranes and what they enclose.
+    ribosome_distance_nm
+        Distance to the nearest ribosome's centre.
     margin_vox
         Voxels beyond the field on both sides in x, seen only by tilted beams.
     """
@@ -33,6 +39,10 @@ class Canvas:
     instances: Tensor
     membrane_distance_nm: Tensor
     axis_distance_nm: Tensor
+    outer_distance_nm: Tensor
+    inner_distance_nm: Tensor
+    crista: Tensor
+    ribosome_distance_nm: Tensor
     voxel_size_nm: float
     margin_vox: int
     generator: torch.Generator
@@ -80,12 +90,20 @@ def blank_canvas(
     """An empty (all void, all ice) canvas of the field plus its margin."""
     full = (shape[0], shape[1], shape[2] + 2 * margin_vox)
     device = generator.device
+
+    def far() -> Tensor:
+        return torch.full(full, FAR_NM, device=device)
+
     return Canvas(
         density=torch.zeros(full, device=device),
         regions=torch.full(full, CLASS_IDS["void"], dtype=torch.uint8, device=device),
         instances=torch.zeros(full, dtype=torch.int32, device=device),
-        membrane_distance_nm=torch.full(full, FAR_NM, device=device),
-        axis_distance_nm=torch.full(full, FAR_NM, device=device),
+        membrane_distance_nm=far(),
+        axis_distance_nm=far(),
+        outer_distance_nm=far(),
+        inner_distance_nm=far(),
+        crista=torch.zeros(full, dtype=torch.bool, device=device),
+        ribosome_distance_nm=far(),
         voxel_size_nm=voxel_size_nm,
         margin_vox=margin_vox,
         generator=generator,

@@ -8,15 +8,21 @@ import torch
 from torch import Tensor
 
 from engine import __version__
-from engine.data.arrays import Bools, Float32s, UInt8s, UInt16s
+from engine.data.arrays import Bools, Float32s, Float64s, UInt8s, UInt16s
 from engine.data.filaments import Filament
 from engine.data.labels import CLASS_IDS, CLASS_NAMES
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.tomogram import Tomogram
 from engine.simulation.artefacts import paint_actin, paint_carbon, paint_gold, paint_ice
 from engine.simulation.canvas import Canvas, blank_canvas
-from engine.simulation.cell import draw_disc, paint_cell, paint_crowders
-from engine.simulation.filaments import draw_microtubules, filaments_in_field, paint_microtubules
+from engine.simulation.cell import draw_body, paint_cell, paint_crowders
+from engine.simulation.cytoplasm import paint_ribosomes, paint_tubules
+from engine.simulation.filaments import (
+    draw_microtubules,
+    filaments_in_field,
+    measure_axis_distance,
+    paint_microtubules,
+)
 from engine.simulation.imaging import image_scene
 from engine.simulation.organelles import paint_membranes, paint_organelle
 from engine.simulation.params import SimulationParams
@@ -25,6 +31,7 @@ from engine.simulation.placement import place_granules, place_mitochondria
 MARGIN_VOX = 24
 MEMBRANE_HALF_NM = 4.0
 CORE_RADIUS_NM = 9.0
+RIBOSOME_RADIUS_NM = 8.0
 # A true instance has at least this volume inside the field.
 SMALLEST_INSTANCE_UM3 = 1e-3
 
@@ -52,6 +59,13 @@ class Truth:
         uint16 (z, y, x), 0 = none.
     membrane, microtubule_core
         bool (z, y, x): bilayers 8 nm thick; cylinders of 18 nm diameter on the axes.
+    outer_membrane, inner_membrane, crista
+        bool (z, y, x): those of mitochondria, also part of `membrane`, 8 nm thick; cristae with
+        their membranes and what they enclose.
+    ribosome
+        bool (z, y, x): balls of 16 nm diameter about the centres.
+    ribosomes_angst
+        (n, 3) centres inside the field.
     organelles
         Instances of at least 1e-3 um3 inside the field.
     filaments
@@ -62,6 +76,11 @@ class Truth:
     instances: UInt16s
     membrane: Bools
     microtubule_core: Bools
+    outer_membrane: Bools
+    inner_membrane: Bools
+    crista: Bools
+    ribosome: Bools
+    ribosomes_angst: Float64s
     organelles: tuple[TrueInstance, ...]
     filaments: tuple[Filament, ...]
 
@@ -100,14 +119,14 @@ def simulate_tomogram(
     device: str = "cpu",
     on_progress: Callable[[float], None] | None = None,
 ) -> SimulatedTomogram:
-    """Paint a platelet-like scene and image it; the same seed on one device gives the same bytes.
+    """Paint a scene and image it; the same seed on one device gives the same bytes.
 
     The tomogram has zero median contrast up to noise, protein bright, float32.
     """
     report = on_progress or (lambda fraction: None)
     rng = np.random.default_rng(seed)
     generator = torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))
-    canvas, lines = paint_scene(params, rng, generator)
+    canvas, lines, ribosomes = paint_scene(params, rng, generator)
     report(0.5)
     specimen = (canvas.regions != CLASS_IDS["void"]) & (canvas.regions != CLASS_IDS["artefact"])
     if not bool(specimen.any()):
@@ -127,40 +146,47 @@ def simulate_tomogram(
         recorded_contrast="bright",
         provenance=Provenance(__version__, parameters_digest(params), seed=seed, simulated=True),
     )
-    truth = _truth(canvas, lines, params)
+    truth = _truth(canvas, lines, ribosomes, params)
     report(1.0)
     return SimulatedTomogram(tomogram, noise_voxels, truth, params, seed)
 
 
 def paint_scene(
     params: SimulationParams, rng: np.random.Generator, generator: torch.Generator
-) -> tuple[Canvas, list[np.ndarray]]:
-    """Everything that is in the field, and the microtubules' centre lines (nm)."""
+) -> tuple[Canvas, list[np.ndarray], np.ndarray]:
+    """What is in the field, centre lines of the microtubules and ribosomes' centres (nm)."""
     scene, voxel_nm = params.scene, params.acquisition.voxel_size_nm
     canvas = blank_canvas(scene.shape, voxel_nm, MARGIN_VOX, generator)
-    disc = draw_disc(rng, scene, voxel_nm)
+    disc = draw_body(rng, scene, voxel_nm)
     paint_cell(canvas, disc, rng)
     placed = place_mitochondria(rng, scene, disc, voxel_nm)
     lines = draw_microtubules(rng, scene, disc, voxel_nm, [one.spine for one in placed])
     placed = placed + place_granules(rng, scene, disc, voxel_nm, placed, lines)
     for number, one in enumerate(placed, start=1):
         paint_organelle(canvas, one.spine, one.look, number, rng)
+    measure_axis_distance(canvas, lines)
+    paint_tubules(canvas, scene, disc, rng)
     paint_membranes(canvas, contrast=float(rng.uniform(0.45, 0.85)))
     paint_actin(canvas, disc, rng)
-    paint_microtubules(canvas, lines, contrast=float(rng.uniform(0.6, 1.0)))
+    paint_microtubules(canvas, contrast=float(rng.uniform(0.6, 1.0)))
+    ribosomes = paint_ribosomes(canvas, scene, rng)
     paint_crowders(canvas, scene, rng)
     paint_carbon(canvas, scene, rng)
     paint_gold(canvas, scene, rng)
     paint_ice(canvas, scene, rng)
-    return canvas, lines
+    return canvas, lines, ribosomes
 
 
-def _truth(canvas: Canvas, lines: list[np.ndarray], params: SimulationParams) -> Truth:
+def _truth(
+    canvas: Canvas, lines: list[np.ndarray], ribosomes: np.ndarray, params: SimulationParams
+) -> Truth:
     field = slice(MARGIN_VOX, canvas.shape[2] - MARGIN_VOX)
 
     def cut(volume: Tensor) -> np.ndarray:
         return np.asarray(volume[:, :, field].contiguous().cpu().numpy())
 
+    high = (np.array(params.scene.shape) - 0.5) * canvas.voxel_size_nm
+    in_field = ((ribosomes >= -0.5 * canvas.voxel_size_nm) & (ribosomes <= high)).all(axis=1)
     instances = cut(canvas.instances).astype(np.uint16)
     regions = cut(canvas.regions)
     return Truth(
@@ -168,6 +194,11 @@ def _truth(canvas: Canvas, lines: list[np.ndarray], params: SimulationParams) ->
         instances=instances,
         membrane=cut(canvas.membrane_distance_nm <= MEMBRANE_HALF_NM),
         microtubule_core=cut(canvas.axis_distance_nm <= CORE_RADIUS_NM),
+        outer_membrane=cut(canvas.outer_distance_nm <= MEMBRANE_HALF_NM),
+        inner_membrane=cut(canvas.inner_distance_nm <= MEMBRANE_HALF_NM),
+        crista=cut(canvas.crista),
+        ribosome=cut(canvas.ribosome_distance_nm <= RIBOSOME_RADIUS_NM),
+        ribosomes_angst=10.0 * ribosomes[in_field],
         organelles=_true_instances(instances, regions, params.acquisition.voxel_size_nm),
         filaments=filaments_in_field(lines, params.scene.shape, canvas.voxel_size_nm),
     )

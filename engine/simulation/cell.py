@@ -1,4 +1,4 @@
-"""The discoid cell: plasma membrane, cytoplasm, crowders."""
+"""The cell: a platelet's disc, a neurite or cilia; plasma membrane, cytoplasm, crowders."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,12 @@ from engine.physics.fourier import gaussian_transfer, smooth_field
 from engine.simulation.canvas import Canvas
 from engine.simulation.params import Scene
 
-# Diameter (nm), number per um3 at crowding 1, contrast.
-CROWDERS = ((7.0, 30000.0, 0.8), (14.0, 5000.0, 0.8), (26.0, 400.0, 0.9))
+# Diameter (nm), number per um3 at crowding 1, contrast; the largest are glycogen, less dense than
+# a ribosome.
+CROWDERS = ((7.0, 30000.0, 0.8), (14.0, 5000.0, 0.8), (26.0, 400.0, 0.7))
+# A motile cilium: membrane about 125-145 nm from the axis.
+CILIUM_RADIUS_NM = (125.0, 145.0)
+CILIA_APART_NM = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,86 @@ class Disc:
         height = points_nm[:, 0] - self.mid_z_nm
         return np.asarray(self.half_thickness_nm - np.hypot(core, height))
 
+    def depth_grid_nm(self, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """The same of a broadcast grid."""
+        centre_y, centre_x = self.centre_yx_nm
+        rim = self.radius_nm - torch.sqrt((y - centre_y) ** 2 + (x - centre_x) ** 2)
+        core = (self.half_thickness_nm - rim).clamp_min(0.0)
+        return self.half_thickness_nm - torch.sqrt(core**2 + (z - self.mid_z_nm) ** 2)
+
+
+@dataclass(frozen=True)
+class Tubes:
+    """Straight tubes side by side in the plane: a neurite, or cilia.
+
+    Attributes
+    ----------
+    centres_nm
+        (n, 3) a point of each axis.
+    heading_rad
+        Of all axes, from x towards y.
+    radius_nm
+        Of each.
+    """
+
+    centres_nm: Float64s
+    heading_rad: float
+    radius_nm: float
+
+    @property
+    def direction(self) -> Float64s:
+        """Unit vector (z, y, x) of the axes."""
+        return np.array([0.0, np.sin(self.heading_rad), np.cos(self.heading_rad)])
+
+    @property
+    def mid_z_nm(self) -> float:
+        """Height of the first axis."""
+        return float(self.centres_nm[0, 0])
+
+    @property
+    def half_thickness_nm(self) -> float:
+        """Radius."""
+        return self.radius_nm
+
+    def depth_nm(self, points_nm: Float64s) -> Float64s:
+        """Distance (n,) of points (n, 3) below the surface, negative outside."""
+        offsets = points_nm[:, None] - self.centres_nm[None]
+        along = offsets @ self.direction
+        away = np.sqrt(np.maximum((offsets**2).sum(axis=2) - along**2, 0.0))
+        return np.asarray(self.radius_nm - away.min(axis=1))
+
+    def depth_grid_nm(self, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """The same of a broadcast grid."""
+        sine, cosine = float(np.sin(self.heading_rad)), float(np.cos(self.heading_rad))
+        away: Tensor | None = None
+        for centre in self.centres_nm:
+            across = (y - float(centre[1])) * cosine - (x - float(centre[2])) * sine
+            one = torch.sqrt((z - float(centre[0])) ** 2 + across**2)
+            away = one if away is None else torch.minimum(away, one)
+        assert away is not None
+        return self.radius_nm - away
+
+
+Body = Disc | Tubes
+
+
+def draw_body(rng: np.random.Generator, scene: Scene, voxel_size_nm: float) -> Body:
+    """The cell of a scene, placed in the field."""
+    if scene.kind == "platelet":
+        return draw_disc(rng, scene, voxel_size_nm)
+    size_nm = np.array(scene.shape) * voxel_size_nm
+    heading = float(rng.uniform(0.0, np.pi))
+    across = np.array([0.0, np.cos(heading), -np.sin(heading)])
+    middle = size_nm / 2.0 + np.array([rng.uniform(-0.1, 0.1) * size_nm[0], 0.0, 0.0])
+    if scene.kind == "neurite":
+        middle = middle + across * rng.uniform(-0.2, 0.2) * size_nm[1]
+        return Tubes(middle[None], heading, scene.thickness_nm / 2.0)
+    radius = float(rng.uniform(*CILIUM_RADIUS_NM))
+    pitch = 2.0 * radius + rng.uniform(5.0, CILIA_APART_NM)
+    count = max(1, int(rng.integers(1, 4)))
+    places = (np.arange(count) - (count - 1) / 2.0) * pitch
+    return Tubes(middle + places[:, None] * across, heading, radius)
+
 
 def draw_disc(rng: np.random.Generator, scene: Scene, voxel_size_nm: float) -> Disc:
     """Place the cell: its rim crosses the field where the scene wants the edge in view."""
@@ -65,17 +149,12 @@ def draw_disc(rng: np.random.Generator, scene: Scene, voxel_size_nm: float) -> D
     )
 
 
-def paint_cell(canvas: Canvas, disc: Disc, rng: np.random.Generator) -> Tensor:
+def paint_cell(canvas: Canvas, body: Body, rng: np.random.Generator) -> Tensor:
     """Fill the cell with cytoplasm and its membrane; returns the depth volume (nm)."""
     z, y, x = canvas.grid_nm((slice(0, canvas.shape[0]), slice(0, canvas.shape[1]),
                               slice(0, canvas.shape[2])))  # fmt: skip
     wave = smooth_field((1, canvas.shape[1], canvas.shape[2]), (1, 6, 6), canvas.generator)
-    mid_z = disc.mid_z_nm + float(rng.uniform(2.0, 12.0)) * wave
-    rim = disc.radius_nm - torch.sqrt(
-        (y - disc.centre_yx_nm[0]) ** 2 + (x - disc.centre_yx_nm[1]) ** 2
-    )
-    core = (disc.half_thickness_nm - rim).clamp_min(0.0)
-    depth = disc.half_thickness_nm - torch.sqrt(core**2 + (z - mid_z) ** 2)
+    depth = body.depth_grid_nm(z - float(rng.uniform(2.0, 12.0)) * wave, y, x)
     inside = depth > 0
     canvas.density += float(rng.uniform(0.10, 0.22)) * torch.sigmoid(depth / 2.0)
     canvas.regions[inside] = CLASS_IDS["background"]
@@ -93,7 +172,7 @@ def paint_crowders(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> No
     weight = torch.where(occupied, 1.0, 0.35)
     weight = torch.where(canvas.regions == CLASS_IDS["void"], 0.0, weight)
     weight = torch.where(canvas.regions == CLASS_IDS["vesicle"], 0.08, weight)
-    weight = weight * (canvas.axis_distance_nm > 16.0)
+    weight = weight * (canvas.axis_distance_nm > 16.0) * (canvas.ribosome_distance_nm > 16.0)
     voxel_um3 = (canvas.voxel_size_nm * 1e-3) ** 3
     shape = canvas.shape
     spectrum = torch.zeros(

@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.data.arrays import Float64s
 from engine.data.filaments import Filament
 from engine.simulation.canvas import Canvas
-from engine.simulation.cell import Disc
+from engine.simulation.cell import Body, Disc, Tubes
 from engine.simulation.params import Scene
 from engine.simulation.spines import Spine
 
@@ -22,17 +23,23 @@ SHORTEST_NM = 40.0
 def draw_microtubules(
     rng: np.random.Generator,
     scene: Scene,
-    disc: Disc,
+    disc: Body,
     voxel_size_nm: float,
     organelles: list[Spine],
 ) -> list[Float64s]:
-    """Draw centre lines (n, 3) nm, sampled every 2 nm: marginal band, free ones, parallel pairs."""
+    """Draw centre lines (n, 3) nm, sampled every 2 nm: bundles, free ones, parallel pairs."""
     size_nm = np.array(scene.shape) * voxel_size_nm
+    if scene.kind == "cilia" and isinstance(disc, Tubes):
+        return _axoneme_lines(rng, disc, size_nm)
     lines: list[Float64s] = []
     band_inset = rng.uniform(50.0, 110.0)
     for _ in range(scene.n_band):
         for _attempt in range(12):
-            line = _band_line(rng, disc, band_inset, size_nm)
+            line = (
+                _band_line(rng, disc, band_inset, size_nm)
+                if isinstance(disc, Disc)
+                else _axial_line(rng, disc, size_nm)
+            )
             if _accept(line, lines, organelles, disc, size_nm):
                 lines.append(line)
                 break
@@ -80,7 +87,56 @@ def _band_line(
     return np.asarray(points)
 
 
-def _free_line(rng: np.random.Generator, size_nm: Float64s, disc: Disc) -> Float64s:
+def _axial_line(rng: np.random.Generator, body: Tubes, size_nm: Float64s) -> Float64s:
+    """A microtubule along a neurite, at a random place of its cross-section, slightly wavy."""
+    place = body.radius_nm * 0.8 * np.sqrt(rng.uniform()) * np.exp(2j * np.pi * rng.uniform())
+    reach = 0.75 * float(np.hypot(size_nm[1], size_nm[2]))
+    low, high = -reach, reach
+    if rng.random() < 0.4:
+        low, high = np.sort(rng.uniform(-0.6 * reach, 0.6 * reach, 2))
+    along = np.arange(low, high, STEP_NM)
+    wave = rng.uniform(0.0, 6.0) * np.sin(along / rng.uniform(80.0, 300.0) + rng.uniform(0.0, 6.28))
+    return _along_tube(body, 0, along, place + wave * np.exp(2j * np.pi * rng.uniform()))
+
+
+def _axoneme_lines(rng: np.random.Generator, body: Tubes, size_nm: Float64s) -> list[Float64s]:
+    """A and B tubules of nine doublets and the central pair of every cilium.
+
+    Doublets lie on a ring of about 95 nm radius (diameter between opposite doublets 199 +- 10 nm
+    in tomograms of Tetrahymena-like axonemes); the partial B tubule is taken for a whole one.
+    """
+    reach = 0.75 * float(np.hypot(size_nm[1], size_nm[2]))
+    along = np.arange(-reach, reach, STEP_NM)
+    lines = []
+    for number in range(len(body.centres_nm)):
+        turn, ring = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(84.0, 96.0)
+        twist = rng.normal(0.0, 1e-4) * along
+        for doublet in range(9):
+            angle = turn + 2.0 * np.pi * doublet / 9.0
+            for radius, offset in ((ring, 0.0), (ring + 4.0, 20.0 / ring)):
+                place = radius * np.exp(1j * (angle + offset + twist))
+                lines.append(_along_tube(body, number, along, place))
+        if rng.random() < 0.9:
+            for side in (-16.0, 16.0):
+                lines.append(_along_tube(body, number, along, side * np.exp(1j * (turn + twist))))
+    return lines
+
+
+def _along_tube(
+    body: Tubes, number: int, along_nm: Float64s, across: np.ndarray | complex
+) -> Float64s:
+    """Points at places along a tube; `across` is height plus i times the sideways offset, nm."""
+    sideways = np.array([0.0, np.cos(body.heading_rad), -np.sin(body.heading_rad)])
+    place = np.broadcast_to(across, along_nm.shape)
+    return np.asarray(
+        body.centres_nm[number]
+        + along_nm[:, None] * body.direction
+        + place.real[:, None] * np.array([1.0, 0.0, 0.0])
+        + place.imag[:, None] * sideways
+    )
+
+
+def _free_line(rng: np.random.Generator, size_nm: Float64s, disc: Body) -> Float64s:
     """A gently bent line of 150-1400 nm through a random point; curvature up to 1 / 0.6 um."""
     length = rng.uniform(150.0, 1400.0)
     count = int(length / STEP_NM)
@@ -122,7 +178,7 @@ def _parallel_line(rng: np.random.Generator, line: Float64s) -> Float64s:
     return np.asarray(shifted[start:stop])
 
 
-def _longest_inside_cell(line: Float64s, disc: Disc) -> Float64s:
+def _longest_inside_cell(line: Float64s, disc: Body) -> Float64s:
     """The longest run of points at least 20 nm below the surface."""
     return _longest_run(line, disc.depth_nm(line) > 20.0)
 
@@ -140,7 +196,7 @@ def _accept(
     line: Float64s,
     lines: list[Float64s],
     organelles: list[Spine],
-    disc: Disc,
+    disc: Body,
     size_nm: Float64s,
 ) -> bool:
     """Long enough inside the field, inside the cell, clear of organelles and other lines."""
@@ -162,10 +218,15 @@ def _accept(
     return True
 
 
-def paint_microtubules(canvas: Canvas, lines: list[Float64s], contrast: float) -> None:
-    """Paint hollow tubes with flat ends; keeps the distance to the nearest axis."""
+def measure_axis_distance(canvas: Canvas, lines: list[Float64s]) -> None:
+    """Write the distance to the nearest axis, flat at the ends; far ones stay far."""
+    reach_nm = WALL_RADIUS_NM + 3.0 * WALL_SIGMA_NM + 1.0
     for line in lines:
-        _paint_axis_distance(canvas, line)
+        line_distance(canvas, line, canvas.axis_distance_nm, reach_nm)
+
+
+def paint_microtubules(canvas: Canvas, contrast: float) -> None:
+    """Paint hollow tubes with flat ends where the axes are."""
     distance = canvas.axis_distance_nm
     sigma = max(WALL_SIGMA_NM, 0.5 * canvas.voxel_size_nm)
     wall = torch.exp(-0.5 * ((distance - WALL_RADIUS_NM) / sigma) ** 2)
@@ -174,8 +235,8 @@ def paint_microtubules(canvas: Canvas, lines: list[Float64s], contrast: float) -
     canvas.density.copy_(emptied + contrast * wall * (WALL_SIGMA_NM / sigma))
 
 
-def _paint_axis_distance(canvas: Canvas, line: Float64s) -> None:
-    reach_nm = WALL_RADIUS_NM + 3.0 * WALL_SIGMA_NM + 1.0
+def line_distance(canvas: Canvas, line: Float64s, distances: Tensor, reach_nm: float) -> None:
+    """Lower `distances` to those from a line of points 2 nm apart, within a reach of it."""
     reach = int(np.ceil(reach_nm / canvas.voxel_size_nm)) + 1
     spacing = max(1, int(canvas.voxel_size_nm // STEP_NM))
     nodes = torch.as_tensor(line[::spacing], device=canvas.device, dtype=torch.float32)
@@ -187,7 +248,7 @@ def _paint_axis_distance(canvas: Canvas, line: Float64s) -> None:
     cube = torch.stack(torch.meshgrid(span, span, span, indexing="ij"), dim=-1).reshape(-1, 3)
     offset = torch.tensor([0, 0, canvas.margin_vox], device=canvas.device)
     limits = torch.tensor(canvas.shape, device=canvas.device)
-    flat = canvas.axis_distance_nm.view(-1)
+    flat = distances.view(-1)
     half_step_nm = 0.5 * STEP_NM * spacing + 0.05
     for start in range(0, len(nodes), 64):
         centre = nodes[start : start + 64]

@@ -11,6 +11,10 @@ from engine.physics.fourier import smooth_field
 from engine.simulation.canvas import Canvas
 from engine.simulation.spines import Spine
 
+# Cristae hang on the inner boundary membrane by narrow junctions and else keep this far from it.
+CRISTA_GAP_NM = 14.0
+BILAYER_HALF_NM = 4.0
+
 
 @dataclass(frozen=True)
 class OrganelleLook:
@@ -34,6 +38,7 @@ class OrganelleLook:
     crista_width_nm: float = 16.0
     crista_share: float = 0.7
     intermembrane_nm: float = 16.0
+    tubular_cristae: bool = False
 
 
 def distance_inside_nm(canvas: Canvas, spine: Spine, box: tuple[slice, slice, slice]) -> Tensor:
@@ -87,8 +92,13 @@ def paint_organelle(
     inside = (depth > 0) & free
     interior = look.interior + look.grain * smooth_field(shape, (7, 9, 9), canvas.generator)
     membrane = depth.abs()
+    near = free & (depth > -8.0)
     if look.organelle_class == "mitochondrion":
-        interior, membrane = _mitochondrion(canvas, spine, look, depth, interior, box, rng)
+        inner, crista, interior = _mitochondrion(canvas, look, depth, interior, box, rng)
+        _nearer(canvas.outer_distance_nm, box, near, membrane)
+        _nearer(canvas.inner_distance_nm, box, near, inner)
+        canvas.crista[box] |= crista & inside
+        membrane = torch.minimum(membrane, inner)
     if look.core > 0:
         interior = interior + look.core * _eccentric_core(canvas, spine, box, rng)
     density = canvas.density[box]
@@ -100,43 +110,73 @@ def paint_organelle(
     canvas.instances[box] = torch.where(
         inside, torch.full_like(canvas.instances[box], instance_id), canvas.instances[box]
     )
-    near = free & (depth > -8.0)
-    canvas.membrane_distance_nm[box] = torch.where(
-        near, torch.minimum(canvas.membrane_distance_nm[box], membrane),
-        canvas.membrane_distance_nm[box],
-    )  # fmt: skip
+    _nearer(canvas.membrane_distance_nm, box, near, membrane)
+
+
+def _nearer(
+    distances: Tensor, box: tuple[slice, slice, slice], where: Tensor, found: Tensor
+) -> None:
+    distances[box] = torch.where(where, torch.minimum(distances[box], found), distances[box])
 
 
 def _mitochondrion(
     canvas: Canvas,
-    spine: Spine,
     look: OrganelleLook,
     depth: Tensor,
     matrix: Tensor,
     box: tuple[slice, slice, slice],
     rng: np.random.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Density and bilayer distance: outer and inner membrane, lamellar cristae, matrix granules."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance to the inner membrane, where cristae are, and density.
+
+    A crista is a sheet or a tube of the look's width that ends, closed, where a slow field falls
+    below the quantile of the wanted share, and before the inner boundary membrane but for
+    junctions. Its surface is the zero of the smallest of these conditions, each in nm.
+    """
     shape = (depth.shape[0], depth.shape[1], depth.shape[2])
     inner = depth - look.intermembrane_nm
-    membrane = torch.minimum(depth.abs(), inner.abs())
+    threshold = float(np.quantile(rng.normal(size=256), 1.0 - look.crista_share))
+    within = _crista_walls(canvas, look, box, rng)
+    within = torch.minimum(within, _field_nm(canvas, shape, (4, 6, 6), threshold))
+    junction = _field_nm(canvas, shape, (12, 16, 16), 1.0)
+    within = torch.minimum(within, torch.maximum(inner - CRISTA_GAP_NM, junction))
+    deep = inner > 0.0
+    membrane = torch.where(deep, torch.minimum(inner, within.abs()), inner.abs())
+    crista = deep & (within > -BILAYER_HALF_NM) & (inner > BILAYER_HALF_NM)
+    space = ~deep | (within > 0)
+    density = torch.where(space, torch.full_like(matrix, 0.12), matrix)
+    granules = (smooth_field(shape, (14, 18, 18), canvas.generator) > 3.2) & (inner > 20.0)
+    return membrane, crista, density + 0.6 * (granules & ~crista).float()
+
+
+def _crista_walls(
+    canvas: Canvas, look: OrganelleLook, box: tuple[slice, slice, slice], rng: np.random.Generator
+) -> Tensor:
+    """How deep inside a sheet or tube of the crista lattice each voxel lies (nm)."""
     z, y, x = canvas.grid_nm(box)
     normal = rng.normal(size=3)
     normal /= np.linalg.norm(normal)
-    warp = 0.35 * look.crista_period_nm * smooth_field(shape, (3, 5, 5), canvas.generator)
-    along = z * float(normal[0]) + y * float(normal[1]) + x * float(normal[2]) + warp
-    phase = torch.remainder(along, look.crista_period_nm) - look.crista_period_nm / 2.0
-    # A crista ends where a slow field falls below the quantile of the wanted share.
-    threshold = float(np.quantile(rng.normal(size=256), 1.0 - look.crista_share))
-    exists = smooth_field(shape, (4, 6, 6), canvas.generator) > threshold
-    exists = exists & (inner > 4.0)
-    lumen = exists & (phase.abs() < look.crista_width_nm / 2.0)
-    sheet = (phase.abs() - look.crista_width_nm / 2.0).abs()
-    membrane = torch.where(exists, torch.minimum(membrane, sheet), membrane)
-    space = (inner < 0) | lumen
-    density = torch.where(space, torch.full_like(matrix, 0.12), matrix)
-    granules = (smooth_field(shape, (14, 18, 18), canvas.generator) > 3.2) & (inner > 20.0)
-    return density + 0.6 * granules.float(), membrane
+    across = np.cross(normal, rng.normal(size=3))
+    across /= np.linalg.norm(across)
+    phases = []
+    for axis in (normal, across) if look.tubular_cristae else (normal,):
+        along = z * float(axis[0]) + y * float(axis[1]) + x * float(axis[2])
+        shape = (along.shape[0], along.shape[1], along.shape[2])
+        warp = 0.35 * look.crista_period_nm * smooth_field(shape, (3, 5, 5), canvas.generator)
+        phase = torch.remainder(along + warp, look.crista_period_nm)
+        phases.append(phase - look.crista_period_nm / 2.0)
+    away = torch.sqrt(sum((phase**2 for phase in phases), torch.zeros_like(phases[0])))
+    width = look.crista_width_nm * (1.5 if look.tubular_cristae else 1.0)
+    return width / 2.0 - away
+
+
+def _field_nm(
+    canvas: Canvas, shape: tuple[int, int, int], knots: tuple[int, int, int], threshold: float
+) -> Tensor:
+    """A slow random field above a threshold, scaled to a rough distance in nm."""
+    spacing_vox = float(np.mean([n / (k - 1) for n, k in zip(shape, knots, strict=True)]))
+    field = smooth_field(shape, knots, canvas.generator)
+    return (field - threshold) * spacing_vox * canvas.voxel_size_nm / 1.84
 
 
 def _eccentric_core(

@@ -11,6 +11,7 @@ import numpy as np
 from engine.data.tomogram import TiltRange
 
 Family = Literal["A", "B", "C"]
+SceneKind = Literal["platelet", "neurite", "cilia"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ class Scene:
         Share of round, crista-poor mitochondria.
     other_shapes
         Organelle shapes that the training families never show (family C).
+    kind
+        Platelet: `n_band` microtubules of the marginal band; neurite: along its axis; cilia: nine
+        doublets and a central pair each, instead.
+    ribosomes_per_um3
+        Of cytoplasm.
+    n_tubules
+        Thin tubules of smooth reticulum.
     """
 
     shape: tuple[int, int, int]
@@ -84,6 +92,9 @@ class Scene:
     n_ice: int
     carbon_edge: bool
     other_shapes: bool = False
+    kind: SceneKind = "platelet"
+    ribosomes_per_um3: float = 0.0
+    n_tubules: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,12 +150,15 @@ def draw_scene(
     family: Family = "A",
     mean_mitochondria: float = 5.0,
     mean_microtubules: float = 8.0,
+    kind: SceneKind = "platelet",
 ) -> Scene:
-    """Draw an organelle-rich platelet scene.
+    """Draw an organelle-rich scene.
 
     Human platelets hold 5-8 mitochondria and 50-80 alpha granules (reviews in
     `docs/simulation.md`); a field shows part of a cell, so that means are per field and a
-    parameter. Cell thickness, crowding and the share of touching pairs are assumptions.
+    parameter. Cell thickness, crowding, the share of touching pairs, numbers of ribosomes (few in
+    a platelet, up to thousands per um3 elsewhere) and of tubules are assumptions. A neurite is
+    250-500 nm thick.
     """
     volume_um3 = float(np.prod(shape)) * (voxel_size_nm * 1e-3) ** 3
     height_nm = shape[0] * voxel_size_nm
@@ -153,9 +167,18 @@ def draw_scene(
     n_microtubules = int(rng.poisson(mean_microtubules))
     edge_in_view = bool(rng.random() < 0.5)
     n_band = int(rng.binomial(n_microtubules, 0.6)) if edge_in_view else 0
+    thickness_nm = float(height_nm * thick)
+    few, many = (20.0, 600.0) if kind == "platelet" else (100.0, 2000.0)
+    if kind == "neurite":
+        thickness_nm = float(rng.uniform(250.0, 500.0))
+        n_band = int(rng.binomial(n_microtubules, 0.85))
+        n_mitochondria = min(n_mitochondria, 3)
+    if kind == "cilia":
+        n_mitochondria = n_band = n_microtubules = 0
+        volume_um3 = 0.0
     return Scene(
         shape=shape,
-        thickness_nm=float(height_nm * thick),
+        thickness_nm=thickness_nm,
         edge_in_view=edge_in_view,
         n_mitochondria=n_mitochondria,
         n_alpha_granules=int(rng.poisson(14.0 * volume_um3)),
@@ -170,4 +193,7 @@ def draw_scene(
         n_ice=int(rng.poisson(0.5)),
         carbon_edge=bool(rng.random() < 0.12),
         other_shapes=family == "C",
+        kind=kind,
+        ribosomes_per_um3=float(np.exp(rng.uniform(*np.log([few, many])))),
+        n_tubules=int(rng.poisson(1.0 if kind == "platelet" else 4.0)) if volume_um3 else 0,
     )

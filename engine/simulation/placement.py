@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.data.arrays import Float64s
-from engine.simulation.cell import Disc
+from engine.simulation.cell import Body
 from engine.simulation.organelles import OrganelleLook
 from engine.simulation.params import Scene
 from engine.simulation.spines import Spine, draw_spine, gap_nm, touching_copy_position
@@ -24,7 +24,7 @@ class Placed:
 
 
 def place_mitochondria(
-    rng: np.random.Generator, scene: Scene, disc: Disc, voxel_size_nm: float
+    rng: np.random.Generator, scene: Scene, disc: Body, voxel_size_nm: float
 ) -> list[Placed]:
     """The mitochondria of a scene, some of them touching; they are placed before all else."""
     return _place(rng, ["mitochondrion"] * scene.n_mitochondria, scene, disc, voxel_size_nm, [], [])
@@ -33,7 +33,7 @@ def place_mitochondria(
 def place_granules(
     rng: np.random.Generator,
     scene: Scene,
-    disc: Disc,
+    disc: Body,
     voxel_size_nm: float,
     mitochondria: list[Placed],
     microtubules: list[Float64s],
@@ -51,7 +51,7 @@ def _place(
     rng: np.random.Generator,
     wanted: list[str],
     scene: Scene,
-    disc: Disc,
+    disc: Body,
     voxel_size_nm: float,
     before: list[Placed],
     microtubules: list[Float64s],
@@ -70,7 +70,7 @@ def _try_place(
     rng: np.random.Generator,
     organelle_class: str,
     scene: Scene,
-    disc: Disc,
+    disc: Body,
     size_nm: Float64s,
     placed: list[Placed],
     nodes_nm: Float64s | None,
@@ -100,7 +100,7 @@ def _clear_of(spine: Spine, nodes_nm: Float64s | None) -> bool:
 
 
 def _fits(
-    spine: Spine, disc: Disc, size_nm: Float64s, placed: list[Placed], clearance_nm: float
+    spine: Spine, disc: Body, size_nm: Float64s, placed: list[Placed], clearance_nm: float
 ) -> bool:
     points, radii = spine.spheres()
     centre = points.mean(axis=0)
@@ -118,7 +118,7 @@ def _draw_body(
     rng: np.random.Generator,
     organelle_class: str,
     scene: Scene,
-    disc: Disc,
+    disc: Body,
     size_nm: Float64s,
     shrink: float,
 ) -> Spine:
@@ -163,6 +163,7 @@ def _draw_look(rng: np.random.Generator, organelle_class: str, scene: Scene) -> 
             crista_width_nm=float(rng.uniform(12.0, 22.0)),
             crista_share=float(rng.uniform(0.0, 0.15) if poor else rng.uniform(0.45, 0.95)),
             intermembrane_nm=float(rng.uniform(11.0, 20.0)),
+            tubular_cristae=bool(rng.random() < 0.25),
         )
     if organelle_class == "alpha_granule":
         return OrganelleLook(

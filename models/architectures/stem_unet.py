@@ -21,6 +21,8 @@ class StemUNet3D(nn.Module):
         Of each level from half resolution down; input sides must be multiples of 2^levels.
     n_out
         Output channels.
+    n_in
+        Input channels: the density, then context.
 
     References
     ----------
@@ -28,16 +30,16 @@ class StemUNet3D(nn.Module):
     doi:10.1109/CVPR.2016.207, with learnt weights on both sides.
     """
 
-    def __init__(self, channels: Sequence[int], n_out: int) -> None:
+    def __init__(self, channels: Sequence[int], n_out: int, n_in: int = 1) -> None:
         super().__init__()
-        self.stem = nn.Conv3d(1, channels[0], 2, stride=2)
+        self.stem = nn.Conv3d(n_in, channels[0], 2, stride=2)
         self.body = UNet3D(channels, channels[0], n_in=channels[0])
         self.head = nn.Sequential(
             nn.ReLU(inplace=True), nn.ConvTranspose3d(channels[0], n_out, 2, stride=2)
         )
 
     def forward(self, volumes: Tensor) -> Tensor:
-        """Logits (n, n_out, z, y, x) of normalised volumes (n, 1, z, y, x)."""
+        """Logits (n, n_out, z, y, x) of normalised volumes (n, n_in, z, y, x)."""
         logits: Tensor = self.head(self.body(self.stem(volumes)))
         return logits
 

@@ -51,9 +51,9 @@ def exported(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_keeps_the_volume_and_gives_its_outputs(name):
-    network = ARCHITECTURES[name].make((4, 6, 8), 3).eval()
+    network = ARCHITECTURES[name].make((4, 6, 8), 3, 2).eval()
     with torch.inference_mode():
-        assert network(torch.zeros((2, 1, 8, 16, 24))).shape == (2, 3, 8, 16, 24)
+        assert network(torch.zeros((2, 2, 8, 16, 24))).shape == (2, 3, 8, 16, 24)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -61,7 +61,7 @@ def test_every_architecture_keeps_the_volume_and_gives_its_outputs(name):
 def test_no_voxel_beyond_the_receptive_radius_changes_the_result(name, n_levels):
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]
-    network = architecture.make((8,) * n_levels, 1).eval()
+    network = architecture.make((8,) * n_levels, 1, 1).eval()
     radius, multiple = architecture.receptive_radius_vox(n_levels), architecture.multiple(n_levels)
     half = -(-2 * radius // multiple) * multiple
     volume = torch.randn((1, 1, 8, 8, 2 * half))
@@ -96,7 +96,7 @@ def test_runtimes_agree_with_torch_and_labels_with_each_other(exported):
         expected = network(torch.from_numpy(tile)[None, None])[0].numpy()
     opened = load_network(exported, "cpu")
     for runtime in (opened.runtime, OnnxRuntime(exported / MODEL_FILE, "cpu")):
-        found = runtime.run(tile)
+        found = runtime.run(tile[None])
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
         assert ((found > 0) == (expected > 0)).mean() >= 0.9999
 

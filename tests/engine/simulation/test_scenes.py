@@ -1,0 +1,104 @@
+"""What is true of every kind of scene, and of what lies in mitochondria and cytoplasm."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.data.labels import CLASS_IDS
+from engine.simulation.case import simulate_tomogram
+from engine.simulation.cell import Tubes
+from engine.simulation.filaments import draw_microtubules
+from engine.simulation.params import SimulationParams, draw_acquisition, draw_scene
+
+SHAPE, VOXEL_NM = (64, 128, 128), 3.0
+
+
+def scene_of(kind, seed=3, **changes):
+    rng = np.random.default_rng(seed)
+    acquisition = draw_acquisition("A", rng, voxel_size_nm=VOXEL_NM)
+    scene = draw_scene(
+        rng, SHAPE, VOXEL_NM, mean_mitochondria=4.0, mean_microtubules=8.0, kind=kind
+    )
+    return SimulationParams(replace(scene, **changes), acquisition)
+
+
+@pytest.fixture(scope="module")
+def platelet():
+    params = scene_of("platelet", n_mitochondria=2, ribosomes_per_um3=800.0, n_tubules=6)
+    return simulate_tomogram(params, seed=3).truth
+
+
+def test_mitochondrial_membranes_are_part_of_the_membranes_and_of_mitochondria(platelet):
+    inner, outer = platelet.inner_membrane, platelet.outer_membrane
+    assert inner.any()
+    assert outer.any()
+    assert platelet.membrane[inner | outer].all()
+    mitochondrion = platelet.regions == CLASS_IDS["mitochondrion"]
+    assert mitochondrion[inner].mean() > 0.99
+    # Half of the outer bilayer lies outside of the surface.
+    assert 0.3 < mitochondrion[outer].mean() < 0.8
+    # Further membranes belong to the cell, granules and tubules.
+    assert (platelet.membrane & ~inner & ~outer).any()
+
+
+def test_cristae_lie_in_mitochondria_and_have_inner_membrane(platelet):
+    crista = platelet.crista
+    assert crista.any()
+    assert (platelet.regions[crista] == CLASS_IDS["mitochondrion"]).mean() > 0.99
+    assert 0.2 < platelet.inner_membrane[crista].mean() < 1.0
+
+
+def test_ribosomes_keep_apart_and_clear_of_membranes_and_microtubules(platelet):
+    centres = platelet.ribosomes_angst / 10.0
+    assert len(centres) > 10
+    apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)
+    assert apart[np.triu_indices(len(centres), 1)].min() >= 23.0
+    index = np.minimum(np.rint(centres / VOXEL_NM).astype(int), np.array(SHAPE) - 1)
+    assert platelet.ribosome[tuple(index.T)].all()
+    assert not (platelet.ribosome & platelet.membrane).any()
+    assert not (platelet.ribosome & platelet.microtubule_core).any()
+
+
+def test_their_number_follows_the_density_asked_for():
+    params = scene_of(
+        "platelet", n_mitochondria=0, n_alpha_granules=0, n_dense_granules=0, n_vesicles=0,
+        n_gold=0, ribosomes_per_um3=1000.0, edge_in_view=False,
+    )  # fmt: skip
+    truth = simulate_tomogram(params, seed=5).truth
+    volume_um3 = (truth.regions == CLASS_IDS["background"]).sum() * (VOXEL_NM * 1e-3) ** 3
+    # Places near membranes and other ribosomes are lost.
+    assert 0.5 < len(truth.ribosomes_angst) / (1000.0 * volume_um3) < 1.2
+
+
+def test_microtubules_of_a_neurite_run_along_it():
+    truth = simulate_tomogram(scene_of("neurite", n_mitochondria=1), seed=4).truth
+    assert len(truth.filaments) >= 3
+    steps = [one.points_angst[-1] - one.points_angst[0] for one in truth.filaments]
+    directions = np.array([step / np.linalg.norm(step) for step in steps])
+    along = np.abs(directions @ directions.T)
+    assert np.median(along) > 0.98
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cilium_holds_nine_doublets_in_a_ring_and_at_most_a_pair(seed):
+    centre = np.array([[150.0, 200.0, 200.0]])
+    cilium = Tubes(centre, heading_rad=0.7, radius_nm=135.0)
+    lines = draw_microtubules(
+        np.random.default_rng(seed), scene_of("cilia").scene, cilium, VOXEL_NM, []
+    )
+    assert len(lines) in (18, 20)
+    offsets = np.array([line[len(line) // 2] for line in lines]) - centre
+    across = offsets - (offsets @ cilium.direction)[:, None] * cilium.direction
+    radii = np.sort(np.linalg.norm(across, axis=1))
+    assert (radii[-18:] > 80.0).all()
+    assert (radii[-18:] < 105.0).all()
+    assert radii[:-18] == pytest.approx(16.0, abs=0.1)
+    # B tubules touch their A tubules.
+    apart = np.linalg.norm(across[:18:2] - across[1:18:2], axis=1)
+    assert (apart > 18.0).all()
+    assert (apart < 24.0).all()
+
+
+def test_cilia_hold_no_organelles():
+    assert simulate_tomogram(scene_of("cilia"), seed=11).truth.organelles == ()
