@@ -19,6 +19,9 @@ CLASS_NAMES: dict[int, str] = {
     6: "membrane",
     7: "microtubule",
     8: "artefact",
+    9: "outer_mitochondrial_membrane",
+    10: "inner_mitochondrial_membrane",
+    11: "ribosome",
 }
 CLASS_IDS: dict[str, int] = {name: class_id for class_id, name in CLASS_NAMES.items()}
 INSTANCE_CLASSES = ("mitochondrion", "alpha_granule", "dense_granule", "vesicle")

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
+from engine.data.arrays import Float64s
 from engine.data.filaments import Filament
 from engine.data.labels import InstanceVolume, LabelVolume
 from engine.data.provenance import Provenance
@@ -66,9 +69,16 @@ class OrganelleMeasurements:
 
 @dataclass(frozen=True)
 class TomogramAnalysis:
-    """Everything `analyze` finds in one tomogram; labels and instances at its own sampling."""
+    """Everything `analyze` finds in one tomogram; labels and instances at its own sampling.
+
+    Attributes
+    ----------
+    ribosomes_angst
+        (n, 3) centres, (z, y, x).
+    """
 
     labels: LabelVolume
     instances: InstanceVolume
     filaments: tuple[Filament, ...]
     measurements: OrganelleMeasurements
+    ribosomes_angst: Float64s = field(default_factory=lambda: np.empty((0, 3)))

@@ -21,6 +21,19 @@ class Organelle:
         True where the instance is cut by a face of the volume.
     confidence
         Mean class probability over its voxels, in [0, 1].
+    is_counted_unbiased
+        False where it reaches a far face (last z, y or x): the unbiased brick leaves it out.
+    length_nm, smallest_diameter_nm, n_branches
+        Along the middle line, of the largest ball inside, and what sticks out of the middle line.
+    membrane_distance_nm
+        Smallest distance to the cell's outline; None where none is in view.
+    membrane_spacing_nm, crista_volume_ratio
+        Of mitochondria whose membranes were seen, see
+        `engine.segmentation.mitochondrion_anatomy`; else None.
+
+    References
+    ----------
+    Unbiased brick: Gundersen (1977), doi:10.1111/j.1365-2818.1977.tb00062.x.
     """
 
     instance_id: int
@@ -31,3 +44,10 @@ class Organelle:
     centroid_angst: tuple[float, float, float]
     touches_border: bool
     confidence: float
+    is_counted_unbiased: bool = True
+    length_nm: float | None = None
+    smallest_diameter_nm: float | None = None
+    n_branches: int | None = None
+    membrane_distance_nm: float | None = None
+    membrane_spacing_nm: float | None = None
+    crista_volume_ratio: float | None = None

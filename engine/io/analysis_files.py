@@ -58,6 +58,15 @@ INSTANCE_COLUMNS = {
     "touches_border": "bool",
     "confidence": "float64",
 }
+# Absent in folders of older versions; empty where not measured.
+SHAPE_COLUMNS = (
+    "length_nm",
+    "smallest_diameter_nm",
+    "n_branches",
+    "membrane_distance_nm",
+    "membrane_spacing_nm",
+    "crista_volume_ratio",
+)
 FILAMENT_COLUMNS = {
     "filament_id": "int64",
     "class": "str",
@@ -188,7 +197,7 @@ def _write_tables(analysis: TomogramAnalysis, folder: Path) -> None:
     _write_json(folder / LABEL_NAMES, {str(key): name for key, name in CLASS_NAMES.items()})
     _write_csv(
         folder / INSTANCE_TABLE,
-        INSTANCE_COLUMNS,
+        (*INSTANCE_COLUMNS, *SHAPE_COLUMNS),
         (_instance_row(organelle) for organelle in analysis.instances.organelles),
     )
     _write_csv(
@@ -231,6 +240,7 @@ def _instance_row(organelle: Organelle) -> tuple[str, ...]:
         *(_number(angst / 10, ".3f") for angst in organelle.centroid_angst),
         _truth(organelle.touches_border),
         _number(organelle.confidence, ".4f"),
+        *(_number(getattr(organelle, name), ".5g") for name in SHAPE_COLUMNS),
     )
 
 
@@ -256,9 +266,9 @@ def _provenance_json(
     }
 
 
-def _number(value: float, form: str) -> str:
-    """Format a number without regard to the locale; empty where it is not finite."""
-    if not math.isfinite(value):
+def _number(value: float | None, form: str) -> str:
+    """Format a number without regard to the locale; empty where there is none or no finite one."""
+    if value is None or not math.isfinite(value):
         return ""
     text = format(value, form)
     return text[1:] if text.startswith("-") and float(text) == 0 else text

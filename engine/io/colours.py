@@ -2,7 +2,7 @@
 
 # Okabe and Ito (2008), https://jfly.uni-koeln.de/color/: told apart under colour blindness.
 # Yellow is kept for the least common class: hard to see on white, but well seen on the grey of a
-# tomogram.
+# tomogram. The last three are of Tol's muted set, https://personal.sron.nl/~pault/.
 CLASS_COLOURS: dict[str, str] = {
     "mitochondrion": "#E69F00",
     "alpha_granule": "#56B4E9",
@@ -11,6 +11,9 @@ CLASS_COLOURS: dict[str, str] = {
     "membrane": "#CC79A7",
     "microtubule": "#D55E00",
     "artefact": "#0072B2",
+    "outer_mitochondrial_membrane": "#882255",
+    "inner_mitochondrial_membrane": "#AA4499",
+    "ribosome": "#332288",
     "void": "#8A8F98",
 }
 # Of things in a series, such as templates or numbered bodies, on white; taken in turn.

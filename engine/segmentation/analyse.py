@@ -17,11 +17,21 @@ from engine.segmentation.fine import FineView, fine_view
 from engine.segmentation.inference import Networks, OnProgress
 from engine.segmentation.instances import InstanceParams, paint_bodies
 from engine.segmentation.logits import code_of
+from engine.segmentation.looking_inside import (
+    INNER,
+    OUTER,
+    RIBOSOME,
+    ribosome_centres_angst,
+    with_anatomy,
+)
+from engine.segmentation.marginal_band import marginal_band
 from engine.segmentation.measurements import measure
 from engine.segmentation.quality import quality_flags
 from engine.segmentation.resampling import nearest_index
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
+# Later ones are drawn over earlier ones: a mitochondrion's membranes are membranes too.
+MASK_ORDER = ("membrane", OUTER, INNER, RIBOSOME)
 # Microtubules lie in the cytoplasm; organelles may be drawn a little too large.
 LARGEST_SHARE_INSIDE = 0.8
 
@@ -40,7 +50,7 @@ class AnalysisParams:
 
     instances: InstanceParams = field(default_factory=InstanceParams)
     tracing: TracingParams = field(default_factory=TracingParams)
-    membrane_threshold: float = 0.5
+    mask_threshold: float = 0.5
     threshold_band: tuple[float, float] = (0.4, 0.6)
     tracing_band: tuple[float, float] = (-0.6, 0.6)
 
@@ -64,12 +74,18 @@ def analyse_tomogram(
         lambda f: report(0.2 * f), networks.fine.spec.context,
     )  # fmt: skip
     fine = fine_view(
-        tomogram, networks.fine, coarse.context, params.membrane_threshold,
+        tomogram, networks.fine, coarse.context, params.mask_threshold,
         lambda f: report(0.2 + 0.6 * f),
     )  # fmt: skip
     z, y, x = tomogram.voxels.shape
     voxel_nm = tomogram.voxel_size_angst / 10.0
     ids, organelles = paint_bodies(coarse.bodies, (z, y, x), voxel_nm, coarse.voxel_size_nm)
+    organelles = with_anatomy(organelles, ids, voxel_nm, coarse, fine)
+    ribosomes = (
+        ribosome_centres_angst(fine.masks[RIBOSOME], (z, y, x), voxel_nm)
+        if RIBOSOME in fine.masks
+        else None
+    )
     report(0.82)
     filaments, length_band = _filaments(fine, voxel_nm, ids, params.tracing, params.tracing_band)
     report(0.95)
@@ -84,7 +100,9 @@ def analyse_tomogram(
         length_band_nm=length_band,
         cell_volume_um3=coarse.cell_volume_um3,
         thickness_nm=coarse.thickness_nm,
-        weak_outputs=networks.coarse.spec.weak_outputs,
+        n_ribosomes=None if ribosomes is None else len(ribosomes),
+        band=marginal_band(coarse.specimen(), coarse.voxel_size_nm, filaments),
+        weak_outputs=(*networks.coarse.spec.weak_outputs, *networks.fine.spec.weak_outputs),
     )
     report(1.0)
     measurements = OrganelleMeasurements(
@@ -95,6 +113,7 @@ def analyse_tomogram(
         InstanceVolume(ids, tomogram.voxel_size_angst, organelles),
         filaments,
         measurements,
+        np.empty((0, 3)) if ribosomes is None else ribosomes,
     )
 
 
@@ -167,7 +186,9 @@ def _labels(
         section = background[coarse.winner[at_coarse[0][z]]][np.ix_(at_coarse[1], at_coarse[2])]
         in_cell = section == 0
         section = np.where(ids[z] > 0, table[ids[z]], section)
-        section[fine.membrane.section(z)] = CLASS_IDS["membrane"]
+        for name in MASK_ORDER:
+            if name in fine.masks:
+                section[fine.masks[name].section(z)] = CLASS_IDS[name]
         core = fine.core[at_fine[0][z]][np.ix_(at_fine[1], at_fine[2])]
         section[(core >= core_level) & in_cell] = CLASS_IDS["microtubule"]
         labels[z] = section

@@ -28,6 +28,14 @@ class BitVolume:
         bits[:, :, first : first + values.shape[2]] = values
         self._bytes[in_z, in_y, octets] = np.packbits(bits, axis=2)
 
+    def read(self, box: Box) -> Bools:
+        """The voxels (z, y, x) of a box."""
+        in_z, in_y, in_x = box
+        octets = slice(in_x.start // 8, -(-in_x.stop // 8))
+        bits = np.unpackbits(self._bytes[in_z, in_y, octets], axis=2).astype(bool)
+        first = in_x.start - 8 * octets.start
+        return bits[:, :, first : first + in_x.stop - in_x.start]
+
     def section(self, z: int) -> Bools:
         """The voxels (y, x) of one section."""
         return np.unpackbits(self._bytes[z], axis=1, count=self._n_x).astype(bool)

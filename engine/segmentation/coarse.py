@@ -90,6 +90,10 @@ class CoarseFindings:
     certainty: float
     context: Context
 
+    def specimen(self) -> Bools:
+        """Where the cell is (z, y, x)."""
+        return ~np.isin(self.winner, [self.names.index("void"), self.names.index("artefact")])
+
 
 def coarse_findings(
     tomogram: Tomogram,

@@ -1,5 +1,6 @@
 """What the fine network says of a tomogram, kept small: its grid may be larger than the input."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from engine.segmentation.logits import code_of, pack_logits
 from engine.segmentation.resampling import ResampledVolume, nearest_index
 from engine.segmentation.tiling import Tile
 
+CORE_OUTPUT = "microtubule_core"
+
 
 @dataclass(frozen=True)
 class FineView:
@@ -26,20 +29,20 @@ class FineView:
         cores, for tracing.
     core_voxel_nm
         Of that grid.
-    membrane
-        On the tomogram's grid.
+    masks
+        On the tomogram's grid: where the other outputs are likelier than the threshold.
     """
 
     core: UInt8s
     core_voxel_nm: float
-    membrane: BitVolume
+    masks: Mapping[str, BitVolume]
 
 
 def fine_view(
     tomogram: Tomogram,
     network: Network,
     context: Context,
-    membrane_threshold: float,
+    threshold: float,
     on_progress: OnProgress,
 ) -> FineView:
     """Run the fine network over the whole tomogram.
@@ -48,24 +51,26 @@ def fine_view(
     ----------
     context
         The outputs of the coarse network that the fine one is shown.
-    membrane_threshold
-        Probability from which a voxel is membrane.
+    threshold
+        Probability from which a voxel is in a mask.
     """
     voxel_nm = tomogram.voxel_size_angst / 10.0
     image = ResampledVolume(tomogram.voxels, network.spec.voxel_size_nm / voxel_nm)
     centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
-    level = code_of(membrane_threshold)
+    level = code_of(threshold)
     index = {name: n for n, name in enumerate(network.spec.outputs)}
     n_z, n_y, n_x = tomogram.voxels.shape
     core = np.empty(image.shape, dtype=np.uint8)
-    membrane = BitVolume((n_z, n_y, n_x))
+    masks = {
+        name: BitVolume((n_z, n_y, n_x)) for name in network.spec.outputs if name != CORE_OUTPUT
+    }
     # The fine voxel of every voxel of the tomogram.
     ratio = voxel_nm / network.spec.voxel_size_nm
     nearest = [nearest_index(n, ratio, core.shape[axis]) for axis, n in enumerate((n_z, n_y, n_x))]
 
     def keep(tile: Tile, outputs: Float32s) -> None:
-        """Core as it is; membranes where voxels of the tomogram lie nearest to this tile's."""
-        core[tile.core] = pack_logits(outputs[index["microtubule_core"]])
+        """Core as it is; masks where voxels of the tomogram lie nearest to this tile's."""
+        core[tile.core] = pack_logits(outputs[index[CORE_OUTPUT]])
         z, y, x = (
             slice(*np.searchsorted(voxels, (part.start, part.stop)))
             for voxels, part in zip(nearest, tile.core, strict=True)
@@ -74,11 +79,12 @@ def fine_view(
             voxels[own] - part.start
             for voxels, own, part in zip(nearest, (z, y, x), tile.core, strict=True)
         ]
-        is_membrane = pack_logits(outputs[index["membrane"]]) >= level
-        membrane.write((z, y, x), is_membrane[np.ix_(*within)])
+        for name, mask in masks.items():
+            inside = pack_logits(outputs[index[name]]) >= level
+            mask.write((z, y, x), inside[np.ix_(*within)])
 
     run_tiled(
         network, image, keep, centre=centre, scale=scale, on_progress=on_progress,
         beside=lambda box: context.at(box, network.spec.voxel_size_nm),
     )  # fmt: skip
-    return FineView(core, network.spec.voxel_size_nm, membrane)
+    return FineView(core, network.spec.voxel_size_nm, masks)

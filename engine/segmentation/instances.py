@@ -1,7 +1,7 @@
 """Organelle instances from class probabilities and the predicted depth inside mitochondria."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -9,10 +9,10 @@ from skimage.measure import marching_cubes, mesh_surface_area
 from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
 
-from engine.data.arrays import Bools, Float32s, Ints, UInt16s
+from engine.data.arrays import Bools, Float32s, Float64s, Ints, UInt16s
 from engine.data.labels import INSTANCE_CLASSES
 from engine.data.organelles import Organelle
-from engine.segmentation.morphometry import sphericity
+from engine.segmentation.morphometry import body_shape, sphericity
 from engine.segmentation.resampling import resample
 
 # An instance below this volume is not counted; the truth of the simulator uses the same rule.
@@ -166,20 +166,20 @@ def paint_bodies(
     ratio = voxel_size_nm / coarse_nm
     for number, body in enumerate(ordered, start=1):
         soft, offset = _soft_mask(body)
-        _paint(ids, soft, offset, ratio, number)
-        centroid = np.argwhere(ids == number).mean(axis=0) if (ids == number).any() else None
+        centroid = _painted(ids, soft, offset, ratio, number)
         if centroid is None:
             centroid = (np.argwhere(body.mask).mean(axis=0) + _corner(body)) / ratio
         organelles.append(_morphometry(number, body, soft, coarse_nm, centroid * voxel_size_nm))
-    border = _border_ids(ids)
+    near = _ids_on([ids[0], ids[:, 0], ids[:, :, 0]])
+    far = _ids_on([ids[-1], ids[:, -1], ids[:, :, -1]])
     return ids, tuple(
-        organelle if organelle.instance_id not in border else _touching(organelle)
-        for organelle in organelles
+        replace(
+            one,
+            touches_border=one.instance_id in near | far,
+            is_counted_unbiased=one.instance_id not in far,
+        )
+        for one in organelles
     )
-
-
-def _touching(organelle: Organelle) -> Organelle:
-    return Organelle(**{**organelle.__dict__, "touches_border": True})
 
 
 def _corner(body: Body) -> Ints:
@@ -192,23 +192,30 @@ def _soft_mask(body: Body) -> tuple[Float32s, Ints]:
     return ndimage.gaussian_filter(padded, 0.7), _corner(body) - 2
 
 
-def _paint(ids: UInt16s, soft: Float32s, offset: Ints, ratio: float, number: int) -> None:
+def _painted(
+    ids: UInt16s, soft: Float32s, offset: Ints, ratio: float, number: int
+) -> Float64s | None:
+    """Write a body's id where nothing else is; returns its centroid, None where nothing is left."""
     fine = resample(soft, ratio)
     start = np.rint(offset / ratio).astype(int)
     low = np.maximum(start, 0)
     high = np.minimum(start + np.array(fine.shape), np.array(ids.shape))
     if (high <= low).any():
-        return
+        return None
     target = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     source = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
     view = ids[target]
     view[(fine[source] > 0.5) & (view == 0)] = number
+    own = np.argwhere(view == number)
+    return own.mean(axis=0) + low if len(own) else None
 
 
 def _morphometry(
-    number: int, body: Body, soft: Float32s, coarse_nm: float, centroid_nm: Float32s
+    number: int, body: Body, soft: Float32s, coarse_nm: float, centroid_nm: Float64s
 ) -> Organelle:
     volume_um3 = float(body.mask.sum()) * (coarse_nm * 1e-3) ** 3
+    is_mitochondrion = body.organelle_class == "mitochondrion"
+    shape = body_shape(body.mask, (coarse_nm,) * 3) if is_mitochondrion else None
     surface_um2 = _surface_um2(np.pad(soft, 1), coarse_nm)
     z, y, x = (float(value) * 10.0 for value in centroid_nm)
     return Organelle(
@@ -220,6 +227,9 @@ def _morphometry(
         centroid_angst=(z, y, x),
         touches_border=False,
         confidence=body.confidence,
+        length_nm=shape.length_nm if shape else None,
+        smallest_diameter_nm=shape.smallest_diameter_nm if shape else None,
+        n_branches=shape.n_branches if shape else None,
     )
 
 
@@ -230,6 +240,5 @@ def _surface_um2(soft: Float32s, voxel_size_nm: float) -> float:
     return float(mesh_surface_area(vertices, faces))
 
 
-def _border_ids(ids: UInt16s) -> set[int]:
-    faces = [ids[0], ids[-1], ids[:, 0], ids[:, -1], ids[:, :, 0], ids[:, :, -1]]
+def _ids_on(faces: Sequence[UInt16s]) -> set[int]:
     return {int(i) for face in faces for i in np.unique(face)} - {0}

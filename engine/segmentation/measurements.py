@@ -1,7 +1,7 @@
 """Named numbers of one tomogram, each with an interval that carries segmentation uncertainty."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +9,37 @@ import numpy as np
 from engine.data.filaments import Filament
 from engine.data.measurements import Measurement
 from engine.data.organelles import Organelle
+from engine.segmentation.filament_shape import (
+    curvature_rms_per_um,
+    filament_interval,
+    nematic_order,
+)
+from engine.segmentation.marginal_band import MarginalBand
 
 # One standard deviation of a traced end, from simulated tubes.
 END_ERROR_NM = 4.0
+# Places along the rim farther apart than this are taken for independent (a short microtubule).
+INDEPENDENT_RIM_NM = 300.0
+FilamentMeasure = Callable[[Sequence[Filament]], float | None]
 NO_CELL = "no cytoplasm was found in this tomogram"
 WEAK = "the networks of this version do not find {} well enough to measure"
+NO_OUTPUT = "the networks of this version do not look for {}"
+NO_RIM = "less than 300 nm of the cell's rim are in view"
+NO_MITOCHONDRION = "no mitochondrion was found"
+# What is not assessable where an output is weak.
+RESTS_ON_OUTLINE = (
+    "mitochondrion_membrane_distance_mean_nm",
+    "microtubule_band_turns",
+    "microtubule_band_integrity",
+)
+RESTS_ON = {
+    "inner_mitochondrial_membrane": (
+        "crista_volume_ratio_mean",
+        "mitochondrion_membrane_spacing_mean_nm",
+    ),
+    "outer_mitochondrial_membrane": ("mitochondrion_membrane_spacing_mean_nm",),
+    "ribosome": ("ribosome_count", "ribosome_density_per_um3"),
+}
 
 
 def measure(
@@ -24,6 +50,8 @@ def measure(
     length_band_nm: tuple[float, float],
     cell_volume_um3: float,
     thickness_nm: float,
+    n_ribosomes: int | None = None,
+    band: MarginalBand | None = None,
     weak_outputs: Sequence[str] = (),
 ) -> dict[str, Measurement]:
     """Every feature of a tomogram by name.
@@ -34,6 +62,10 @@ def measure(
         Smallest and largest result over the band of probability thresholds.
     cell_volume_um3, thickness_nm
         Of the specimen inside the volume; 0 where there is none.
+    n_ribosomes
+        None where the networks do not look for them.
+    band
+        The rim in view and its microtubules; None where too little of a rim is in view.
     weak_outputs
         Network outputs that are not good enough to measure on: what rests on them is not
         assessable.
@@ -46,7 +78,16 @@ def measure(
     values = {
         **_mitochondria(mitochondria, mitochondria_band, cell_volume_um3),
         **_microtubules(filaments, length_band_nm, cell_volume_um3),
+        **_filament_shapes(filaments),
+        **_marginal_band(band),
+        **_ribosomes(n_ribosomes, cell_volume_um3),
     }
+    if "void" in weak_outputs:
+        values |= {name: _no(values[name].unit, no_cell) for name in RESTS_ON_OUTLINE}
+    for output, names in RESTS_ON.items():
+        if output in weak_outputs:
+            reason = WEAK.format(f"{output.replace('_', ' ')}s")
+            values |= {name: _no(values[name].unit, reason) for name in names}
     for name in ("alpha_granule", "dense_granule", "vesicle"):
         found = [one for one in organelles if one.organelle_class == name]
         values[f"{name}_count"] = _count(found, (len(found), len(found)))
@@ -85,8 +126,8 @@ def _mitochondria(
 ) -> dict[str, Measurement]:
     count = _count(found, band)
     whole = _count([one for one in found if not one.touches_border], (10**6, 0))
-    # Unbiased: an object cut by the border is seen in two neighbouring fields, so it counts half.
-    unbiased = sum(0.5 if one.touches_border else 1.0 for one in found)
+    # Unbiased brick: what reaches one of three faces belongs to the neighbouring field.
+    unbiased = float(sum(one.is_counted_unbiased for one in found))
     total = sum(one.volume_um3 for one in found)
     values = {
         "mitochondria_count": count,
@@ -96,8 +137,9 @@ def _mitochondria(
         ),
         "mitochondria_density_per_um3": _no("/um3"),
         "mitochondria_volume_fraction": _no("1"),
-        "mitochondrion_volume_mean_um3": _no("um3", "no mitochondrion was found"),
-        "mitochondrion_sphericity_mean": _no("1", "no mitochondrion was found"),
+        "mitochondrion_volume_mean_um3": _no("um3", NO_MITOCHONDRION),
+        "mitochondrion_sphericity_mean": _no("1", NO_MITOCHONDRION),
+        **_each_mitochondrion(found),
     }
     if cell_volume_um3 > 0:
         low, high = (float(v or 0.0) / cell_volume_um3 for v in (count.low, count.high))
@@ -111,6 +153,92 @@ def _mitochondria(
         shapes = np.array([one.sphericity for one in found])
         values["mitochondrion_volume_mean_um3"] = _mean(volumes, "um3", 0.05)
         values["mitochondrion_sphericity_mean"] = _mean(shapes, "1", 0.05)
+    return values
+
+
+def _each_mitochondrion(found: Sequence[Organelle]) -> dict[str, Measurement]:
+    """Means over the mitochondria that have the value; length and branches of whole ones only."""
+    whole = [one for one in found if not one.touches_border]
+    rows = (
+        ("mitochondrion_length_mean_nm", "nm", [one.length_nm for one in whole], 0.05,
+         "no whole mitochondrion was found"),
+        ("mitochondrion_branches_mean", "1", [one.n_branches for one in whole], 0.1,
+         "no whole mitochondrion was found"),
+        ("mitochondrion_membrane_distance_mean_nm", "nm",
+         [one.membrane_distance_nm for one in found], 0.1,
+         "no outline of the cell is in view beside a mitochondrion"),
+        ("mitochondrion_membrane_spacing_mean_nm", "nm",
+         [one.membrane_spacing_nm for one in found], 0.1,
+         "both membranes of no mitochondrion were seen"),
+        ("crista_volume_ratio_mean", "1", [one.crista_volume_ratio for one in found], 0.15,
+         "the inner membrane of no mitochondrion was seen"),
+    )  # fmt: skip
+    values = {}
+    for name, unit, each, error, reason in rows:
+        known = np.array([value for value in each if value is not None], dtype=np.float64)
+        if len(known):
+            values[name] = _mean(known, unit, error)
+        else:
+            values[name] = _no(unit, reason if found else NO_MITOCHONDRION)
+    return values
+
+
+def _filament_shapes(filaments: Sequence[Filament]) -> dict[str, Measurement]:
+    """Curvature and common direction, with bootstrap intervals over filaments."""
+    values = {}
+    rows: tuple[tuple[str, str, FilamentMeasure, str], ...] = (
+        ("microtubule_curvature_rms_per_um", "/um", curvature_rms_per_um,
+         "no microtubule of 100 nm was found"),
+        ("microtubule_order", "1", nematic_order, "no microtubule was found"),
+    )  # fmt: skip
+    for name, unit, measured, reason in rows:
+        value = measured(filaments)
+        interval = filament_interval(filaments, measured)
+        if value is None:
+            values[name] = _no(unit, reason)
+        elif interval is None:
+            values[name] = _no(unit, "a single microtubule gives no interval")
+        else:
+            low, high = min(interval[0], value), max(interval[1], value)
+            values[name] = Measurement(value, unit, low, high, len(filaments))
+    return values
+
+
+def _marginal_band(band: MarginalBand | None) -> dict[str, Measurement]:
+    """Turns and integrity; places within a microtubule's length are not independent."""
+    if band is None:
+        return {
+            "microtubule_band_turns": _no("1", NO_RIM),
+            "microtubule_band_integrity": _no("1", NO_RIM),
+        }
+    independent = max(1.0, band.rim_nm / INDEPENDENT_RIM_NM)
+    spread = float(band.crossings.std()) / math.sqrt(independent)
+    share = band.integrity
+    doubt = 1.96 * math.sqrt(max(share * (1.0 - share), 0.25 / independent) / independent)
+    n = len(band.crossings)
+    return {
+        "microtubule_band_turns": _plain(band.turns, "1", 1.96 * max(spread, 0.1), n),
+        "microtubule_band_integrity": Measurement(
+            share, "1", max(0.0, share - doubt), min(1.0, share + doubt), n
+        ),
+    }
+
+
+def _ribosomes(count: int | None, cell_volume_um3: float) -> dict[str, Measurement]:
+    """Count with its Poisson interval and the share that a network misses or invents."""
+    if count is None:
+        reason = NO_OUTPUT.format("ribosomes")
+        return {
+            "ribosome_count": _no("1", reason),
+            "ribosome_density_per_um3": _no("/um3", reason),
+        }
+    half = 1.96 * math.hypot(math.sqrt(count + 1.0), 0.15 * count)
+    values = {"ribosome_count": _plain(float(count), "1", half, count)}
+    values["ribosome_density_per_um3"] = (
+        _plain(count / cell_volume_um3, "/um3", half / cell_volume_um3, count)
+        if cell_volume_um3 > 0
+        else _no("/um3")
+    )
     return values
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from engine.data.labels import INSTANCE_CLASSES
-from engine.segmentation.instances import InstanceParams, find_bodies, own_depth, paint_bodies
+from engine.segmentation.instances import Body, InstanceParams, find_bodies, own_depth, paint_bodies
 
 VOXEL_NM = 6.4
 SHAPE = (40, 80, 80)
@@ -84,3 +84,27 @@ def test_depth_by_components_is_that_of_the_whole_mask(seed):
     mask = ndimage.gaussian_filter(rng.normal(size=(20, 40, 40)), 2.0) > 0.02
     whole = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1, 1:-1]
     np.testing.assert_allclose(own_depth(mask, 6.4), 6.4 * whole, rtol=1e-6)
+
+
+def test_the_unbiased_brick_leaves_out_what_reaches_a_far_face():
+    bodies = [
+        Body(box_of(start), np.ones((4, 4, 4), bool), "mitochondrion", 1.0)
+        for start in ((0, 4, 4), (4, 4, 12), (6, 6, 6), (12, 0, 0))
+    ]
+    _, organelles = paint_bodies(bodies, (16, 16, 16), 8.0, 8.0)
+    by_place = {tuple(round(c / 80.0) for c in one.centroid_angst): one for one in organelles}
+    near, far, inside, corner = (
+        by_place[tuple(round(s + 1.5) for s in start)]
+        for start in ((0, 4, 4), (4, 4, 12), (6, 6, 6), (12, 0, 0))
+    )
+    assert near.touches_border
+    assert near.is_counted_unbiased
+    assert far.touches_border
+    assert not far.is_counted_unbiased
+    assert inside.is_counted_unbiased
+    assert not inside.touches_border
+    assert not corner.is_counted_unbiased
+
+
+def box_of(start):
+    return tuple(slice(s, s + 4) for s in start)

@@ -1,13 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from engine.data.filaments import Filament
 from engine.data.organelles import Organelle
+from engine.segmentation.marginal_band import MarginalBand
 from engine.segmentation.measurements import measure
 
 
 def organelle(number, *, name="mitochondrion", border=False, confidence=1.0, volume=0.01):
-    return Organelle(number, name, volume, 0.3, 0.9, (0.0, 0.0, 0.0), border, confidence)
+    return Organelle(
+        number, name, volume, 0.3, 0.9, (0.0, 0.0, 0.0), border, confidence,
+        is_counted_unbiased=not border,
+    )  # fmt: skip
 
 
 def filament(number, length_nm, *, border=False):
@@ -31,7 +37,7 @@ def test_four_ways_to_count():
     values = measured([organelle(1), organelle(2), organelle(3, border=True)])
     assert values["mitochondria_count"].value == 3
     assert values["mitochondria_count_whole"].value == 2
-    assert values["mitochondria_count_unbiased"].value == 2.5
+    assert values["mitochondria_count_unbiased"].value == 2.0
     assert values["mitochondria_density_per_um3"].value == pytest.approx(30.0)
 
 
@@ -84,3 +90,42 @@ def test_every_value_has_an_interval_or_a_reason():
             assert one.not_assessable
         else:
             assert one.low <= one.value <= one.high
+
+
+def test_means_inside_mitochondria_are_over_those_that_were_seen():
+    seen = [
+        replace(organelle(1), crista_volume_ratio=0.2, membrane_spacing_nm=14.0, length_nm=300.0),
+        replace(organelle(2), crista_volume_ratio=0.4, membrane_spacing_nm=None, length_nm=200.0),
+        replace(organelle(3, border=True), length_nm=900.0),
+    ]
+    values = measured(seen)
+    assert values["crista_volume_ratio_mean"].value == pytest.approx(0.3)
+    assert values["crista_volume_ratio_mean"].n == 2
+    assert values["mitochondrion_membrane_spacing_mean_nm"].value == 14.0
+    # A cut one is shorter than it is.
+    assert values["mitochondrion_length_mean_nm"].value == pytest.approx(250.0)
+    assert values["mitochondrion_membrane_distance_mean_nm"].not_assessable
+
+
+def test_what_the_networks_do_not_look_for_is_not_assessable():
+    assert measured()["ribosome_count"].not_assessable
+    found = measured(n_ribosomes=100)
+    count = found["ribosome_count"]
+    assert count.value == 100
+    assert count.low < 81
+    assert count.high > 119
+    assert found["ribosome_density_per_um3"].value == pytest.approx(1000.0)
+    weak = measured(n_ribosomes=100, weak_outputs=("ribosome",))
+    assert "ribosomes" in weak["ribosome_count"].not_assessable
+
+
+def test_the_band_is_not_assessable_without_a_rim():
+    assert "rim" in measured()["microtubule_band_turns"].not_assessable
+    band = MarginalBand(2000.0, np.array([2.0, 3.0, 2.0, 0.0]))
+    values = measured(band=band)
+    assert values["microtubule_band_turns"].value == pytest.approx(1.75)
+    integrity = values["microtubule_band_integrity"]
+    assert integrity.value == pytest.approx(0.75)
+    assert 0.0 <= integrity.low < 0.75 < integrity.high <= 1.0
+    weak = measured(band=band, weak_outputs=("void",))
+    assert weak["microtubule_band_turns"].not_assessable
