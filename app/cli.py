@@ -25,6 +25,7 @@ COMMAND_FILES = {
     "atlas": "atlas",
     "geometry": "geometry",
     "measure": "measure",
+    "correct": "correct",
     "cohort": "cohort",
     "template": "template",
     "report": "report",

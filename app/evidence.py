@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
 from app.key_slices import JPEG_QUALITY, key_slice
@@ -37,6 +38,23 @@ def tomogram_evidence(rows: Sequence[TomogramRow]) -> list[TomogramEvidence]:
     ]
 
 
+def organelles_of(instances: pd.DataFrame) -> tuple[Organelle, ...]:
+    """The organelles of an analysis' table of instances, as far as every version wrote them."""
+    return tuple(
+        Organelle(
+            instance_id=int(row["instance_id"]),
+            organelle_class=str(row["class"]),
+            volume_um3=float(row["volume_um3"]),
+            surface_um2=float(row["surface_um2"]),
+            sphericity=float(row["sphericity"]),
+            centroid_angst=(10.0 * row["z_nm"], 10.0 * row["y_nm"], 10.0 * row["x_nm"]),
+            touches_border=bool(row["touches_border"]),
+            confidence=float(row["confidence"]),
+        )
+        for row in instances.to_dict("records")
+    )
+
+
 def _evidence(tomogram_id: str, folder: Path) -> TomogramEvidence:
     instances, points = read_instances(folder), read_filament_points(folder)
     images = [key_slice(tomogram_id, folder, instances, points)]
@@ -45,19 +63,7 @@ def _evidence(tomogram_id: str, folder: Path) -> TomogramEvidence:
     return TomogramEvidence(
         tomogram_id=tomogram_id,
         facts=_facts(folder / PROVENANCE),
-        organelles=tuple(
-            Organelle(
-                instance_id=int(row["instance_id"]),
-                organelle_class=str(row["class"]),
-                volume_um3=float(row["volume_um3"]),
-                surface_um2=float(row["surface_um2"]),
-                sphericity=float(row["sphericity"]),
-                centroid_angst=(10.0 * row["z_nm"], 10.0 * row["y_nm"], 10.0 * row["x_nm"]),
-                touches_border=bool(row["touches_border"]),
-                confidence=float(row["confidence"]),
-            )
-            for row in instances.to_dict("records")
-        ),
+        organelles=organelles_of(instances),
         filaments=tuple(
             TracedFilament(
                 filament_id=int(row["filament_id"]),

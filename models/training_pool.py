@@ -6,22 +6,20 @@ on the machine or on the order. Signal and noise are kept apart: training mixes 
 each time.
 """
 
-import multiprocessing
-import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.ndimage import distance_transform_edt
 
 from engine.data.arrays import AnyArray, UInt8s
 from engine.data.labels import CLASS_IDS
 from engine.data.provenance import parameters_digest
+from engine.one_thread import one_thread_processes
 from engine.segmentation.coarse import DEPTH_OUTPUT, coarse_view
 from engine.segmentation.context import Context
 from engine.segmentation.inference import Network, available_cores, load_network
@@ -82,9 +80,7 @@ def build_pool(
             build_member(paths[index], pool, index, device)
             report(1.0 - (len(missing) - done) / len(paths))
         return paths
-    # Each worker keeps to one thread: with more, all of them would fight for every core.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, spawn, _use_one_thread) as workers:
+    with one_thread_processes(n_workers) as workers:
         running = [
             workers.submit(build_member, paths[index], pool, index, device) for index in missing
         ]
@@ -92,11 +88,6 @@ def build_pool(
             member.result()
             report(1.0 - (len(missing) - done) / len(paths))
     return paths
-
-
-def _use_one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
 
 
 def build_member(path: Path, pool: PoolRecipe, index: int, device: str) -> None:

@@ -10,8 +10,8 @@ from engine.errors import BadInputError
 from engine.io.digests import require_writable
 
 group = typer.Typer(help="The registry of trained networks.", no_args_is_help=True)
-RECIPE_HELP = "Shipped recipe (coarse, fine), pseudo, or YAML file."
-PSEUDO = "pseudo"
+RECIPE_HELP = "Shipped recipe (coarse, fine), pseudo, ordinary, or YAML file."
+PSEUDO, ORDINARY = "pseudo", "ordinary"
 
 
 def register(cli: typer.Typer) -> None:
@@ -40,6 +40,9 @@ def train(
     """Train a network on simulation, or go on training, and export it."""
     if recipe == PSEUDO:
         _train_pseudo(context.obj, densities, work, out, minutes)
+        return
+    if recipe == ORDINARY:
+        _train_ordinary(context.obj, work, out)
         return
     from models.recipe import read_recipe  # noqa: PLC0415
     from models.registry import write_model  # noqa: PLC0415
@@ -87,6 +90,22 @@ def _train_pseudo(
     settings.emit(
         {"name": NAME, "out": str(target / NAME), "metrics": metrics},
         f"{NAME} written to {target / NAME}\n{lines}",
+    )
+
+
+def _train_ordinary(settings: Settings, work: Path, out: Path | None) -> None:
+    from app.ordinary_model import train_ordinary  # noqa: PLC0415
+    from app.wiring import ORDINARY_FILE  # noqa: PLC0415
+
+    target = out / ORDINARY_FILE.name if out else ORDINARY_FILE
+    require_writable(work / ".probe")
+    require_writable(target)
+    device = "cuda" if settings.device == "cuda" else "cpu"
+    with settings.progress("describing ordinary tomograms") as on_progress:
+        count, limit = train_ordinary(work, target, device, on_progress)
+    settings.emit(
+        {"name": ORDINARY, "out": str(target), "n_tomograms": count, "limit": limit},
+        f"{target} written: {count} tomograms, distances up to {limit:.2f} are ordinary",
     )
 
 

@@ -195,10 +195,8 @@ def rounded(value: float | None) -> float | None:
 
 def _write_tables(analysis: TomogramAnalysis, folder: Path) -> None:
     _write_json(folder / LABEL_NAMES, {str(key): name for key, name in CLASS_NAMES.items()})
-    _write_csv(
-        folder / INSTANCE_TABLE,
-        (*INSTANCE_COLUMNS, *SHAPE_COLUMNS),
-        (_instance_row(organelle) for organelle in analysis.instances.organelles),
+    write_text_atomically(
+        folder / INSTANCE_TABLE, instance_table_text(analysis.instances.organelles)
     )
     _write_csv(
         folder / FILAMENT_TABLE,
@@ -228,6 +226,12 @@ def _write_tables(analysis: TomogramAnalysis, folder: Path) -> None:
     _write_json(
         folder / MEASUREMENTS, {name: measurement_json(value) for name, value in values.items()}
     )
+
+
+def instance_table_text(organelles: Iterable[Organelle]) -> str:
+    """The content of `instances.csv`."""
+    columns = (*INSTANCE_COLUMNS, *SHAPE_COLUMNS)
+    return _csv_text(columns, (_instance_row(one) for one in organelles))
 
 
 def _instance_row(organelle: Organelle) -> tuple[str, ...]:
@@ -279,11 +283,15 @@ def _truth(value: bool) -> str:
 
 
 def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
+    write_text_atomically(path, _csv_text(columns, rows))
+
+
+def _csv_text(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    write_text_atomically(path, text.getvalue())
+    return text.getvalue()
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -91,7 +91,12 @@ def analyse_tomogram(
     report(0.95)
     labels = _labels(coarse, fine, ids, organelles, voxel_nm, params.tracing.threshold)
     flags = quality_flags(
-        tomogram, organelles, specimen_share=coarse.specimen_share, certainty=coarse.certainty
+        tomogram,
+        organelles,
+        filaments,
+        specimen_share=coarse.specimen_share,
+        certainty=coarse.certainty,
+        distance=_distance(networks, coarse),
     )
     values = measure(
         organelles,
@@ -115,6 +120,13 @@ def analyse_tomogram(
         measurements,
         np.empty((0, 3)) if ribosomes is None else ribosomes,
     )
+
+
+def _distance(networks: Networks, coarse: CoarseFindings) -> float | None:
+    """From ordinary tomograms, in units of the largest that is still ordinary."""
+    if networks.ordinary is None:
+        return None
+    return networks.ordinary.distance(coarse.description) / networks.ordinary.limit
 
 
 def _provenance(tomogram: Tomogram, networks: Networks, params: AnalysisParams) -> Provenance:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from engine.data.arrays import Bools, Float32s, UInt8s
+from engine.data.arrays import Bools, Float32s, Float64s, UInt8s
 from engine.data.labels import INSTANCE_CLASSES
 from engine.data.tomogram import Tomogram
 from engine.physics.normalise import robust_centre_and_scale
 from engine.segmentation.context import Context, packed
 from engine.segmentation.inference import Network, OnProgress, run_tiled
 from engine.segmentation.instances import Body, InstanceParams, find_bodies
+from engine.segmentation.ordinary import describe
 from engine.segmentation.resampling import resample
 from engine.segmentation.tiling import Tile
 
@@ -23,12 +24,16 @@ DEPTH_OUTPUT = "mitochondrion_depth"
 
 @dataclass(frozen=True)
 class CoarseView:
-    """Class probabilities (c, z, y, x) and mitochondrial depth (z, y, x) on the coarse grid."""
+    """Class probabilities (c, z, y, x) and mitochondrial depth (z, y, x) on the coarse grid.
+
+    `description` is that of `engine.segmentation.ordinary.describe`.
+    """
 
     names: tuple[str, ...]
     probabilities: Float32s
     depth_nm: Float32s
     voxel_size_nm: float
+    description: Float64s
 
     def bodies(self, params: InstanceParams) -> list[Body]:
         """The organelles of every class."""
@@ -77,6 +82,8 @@ class CoarseFindings:
         Mean probability of the likeliest class inside the cell; everywhere where there is none.
     context
         For the fine network.
+    description
+        See `engine.segmentation.ordinary.describe`.
     """
 
     names: tuple[str, ...]
@@ -89,6 +96,7 @@ class CoarseFindings:
     thickness_nm: float
     certainty: float
     context: Context
+    description: Float64s
 
     def specimen(self) -> Bools:
         """Where the cell is (z, y, x)."""
@@ -127,6 +135,7 @@ def coarse_findings(
         thickness_nm=_thickness_nm(specimen, view.voxel_size_nm),
         certainty=_certainty(view, specimen),
         context=view.context(context),
+        description=view.description,
     )
     on_progress(1.0)
     return found
@@ -153,7 +162,10 @@ def coarse_view(tomogram: Tomogram, network: Network, on_progress: OnProgress) -
         network, image, keep, centre=centre, scale=scale,
         on_progress=lambda f: on_progress(0.5 + 0.5 * f),
     )  # fmt: skip
-    return CoarseView(names, probabilities, depth_nm, network.spec.voxel_size_nm)
+    image -= np.float32(centre)
+    image /= np.float32(scale)
+    description = describe(image, probabilities, names)
+    return CoarseView(names, probabilities, depth_nm, network.spec.voxel_size_nm, description)
 
 
 def _certainty(view: CoarseView, specimen: Bools) -> float:

@@ -15,6 +15,7 @@ import openvino
 from engine.data.arrays import AnyArray, Float32s
 from engine.errors import ModelFileError
 from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
+from engine.segmentation.ordinary import Ordinary
 from engine.segmentation.resampling import ResampledVolume
 from engine.segmentation.tiling import Box, Tile, cheapest_tile, plan_tiles
 
@@ -140,18 +141,32 @@ def open_runtime(model_path: Path, device: str) -> Runtime:
 
 @dataclass(frozen=True)
 class Network:
-    """An opened network."""
+    """An opened network.
+
+    Attributes
+    ----------
+    largest_tile_vox
+        Tiles hold no more voxels: memory, not results, depends on it.
+    """
 
     spec: NetworkSpec
     runtime: Runtime
+    largest_tile_vox: int = LARGEST_TILE_VOX
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The two networks of an analysis."""
+    """The two networks of an analysis.
+
+    Attributes
+    ----------
+    ordinary
+        What tomograms look like that they know; None leaves that doubt out.
+    """
 
     coarse: Network
     fine: Network
+    ordinary: Ordinary | None = None
 
 
 def load_network(folder: Path, device: str = "auto") -> Network:
@@ -190,12 +205,12 @@ def run_tiled(
     beside
         Gives the further channels (c, z, y, x) of a box of the volume.
     tile_vox
-        Size with halo; without it the one that costs least within `LARGEST_TILE_VOX`.
+        Size with halo; without it the one that costs least within the network's largest.
     centre, scale, clip
         Normalisation applied to each tile.
     """
     spec = network.spec
-    tile_vox = tile_vox or best_tile(spec, volume.shape)
+    tile_vox = tile_vox or best_tile(spec, volume.shape, network.largest_tile_vox)
     tiles = plan_tiles(volume.shape, tile_vox, spec.halo_vox, spec.multiple)
     for done, tile in enumerate(tiles, start=1):
         block = np.array(volume[tile.source], dtype=np.float32)
@@ -210,6 +225,8 @@ def run_tiled(
     network.runtime.release_memory()
 
 
-def best_tile(spec: NetworkSpec, shape: tuple[int, ...]) -> tuple[int, int, int]:
+def best_tile(
+    spec: NetworkSpec, shape: tuple[int, ...], largest_vox: int = LARGEST_TILE_VOX
+) -> tuple[int, int, int]:
     """The tile (z, y, x) in which a network runs over a volume of this shape."""
-    return cheapest_tile(shape, spec.halo_vox, spec.multiple, LARGEST_TILE_VOX)
+    return cheapest_tile(shape, spec.halo_vox, spec.multiple, largest_vox)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from engine.data.filaments import Filament
 from engine.data.measurements import QualityFlag
 from engine.data.organelles import Organelle
 from engine.data.tomogram import Tomogram
@@ -10,9 +11,11 @@ from engine.data.tomogram import Tomogram
 def quality_flags(
     tomogram: Tomogram,
     organelles: Sequence[Organelle],
+    filaments: Sequence[Filament],
     *,
     specimen_share: float,
     certainty: float,
+    distance: float | None = None,
 ) -> tuple[QualityFlag, ...]:
     """Flags in a fixed order; none where nothing is doubtful.
 
@@ -22,6 +25,8 @@ def quality_flags(
         Of the volume that is cell.
     certainty
         Mean probability of the winning class inside the specimen.
+    distance
+        From ordinary tomograms; 1 is exceeded by one ordinary tomogram in a hundred.
     """
     flags = []
     thickness_nm = tomogram.size_nm[0]
@@ -49,6 +54,14 @@ def quality_flags(
                 "the tomogram differs from what they were trained on",
             )
         )  # fmt: skip
+    if distance is not None and distance > 1.0:
+        flags.append(
+            QualityFlag(
+                "warning", "unlike_training",
+                f"the tomogram is unlike what the networks know (distance {distance:.1f} of at "
+                "most 1): check contrast, voxel size and reconstruction; counts may be wrong",
+            )
+        )  # fmt: skip
     mitochondria = [one for one in organelles if one.organelle_class == "mitochondrion"]
     cut = sum(one.touches_border for one in mitochondria)
     if len(mitochondria) >= 2 and cut > 0.5 * len(mitochondria):
@@ -56,6 +69,15 @@ def quality_flags(
             QualityFlag(
                 "info", "many_cut",
                 f"{cut} of {len(mitochondria)} mitochondria are cut by the border",
+            )
+        )  # fmt: skip
+    censored = sum(one.starts_at_border or one.ends_at_border for one in filaments)
+    if len(filaments) >= 4 and censored > 0.8 * len(filaments):
+        flags.append(
+            QualityFlag(
+                "info", "many_censored",
+                f"{censored} of {len(filaments)} microtubules leave the volume: "
+                "their lengths are lower bounds",
             )
         )  # fmt: skip
     if tomogram.tilt_range is None:

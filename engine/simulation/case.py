@@ -126,18 +126,42 @@ def simulate_tomogram(
     report = on_progress or (lambda fraction: None)
     rng = np.random.default_rng(seed)
     generator = torch.Generator(device=device).manual_seed(int(rng.integers(2**62)))
-    canvas, lines, ribosomes = paint_scene(params, rng, generator)
+    painted = paint_scene(params, rng, generator)
     report(0.5)
+    simulated = imaged(painted, params, seed=seed, tomogram_id=tomogram_id)
+    report(1.0)
+    return simulated
+
+
+@dataclass(frozen=True)
+class PaintedScene:
+    """What the microscope will look at.
+
+    Attributes
+    ----------
+    lines_nm, ribosomes_nm
+        Centre lines of microtubules, each (n, 3), and centres of ribosomes (m, 3).
+    """
+
+    canvas: Canvas
+    lines_nm: list[Float64s]
+    ribosomes_nm: Float64s
+
+
+def imaged(
+    painted: PaintedScene, params: SimulationParams, *, seed: int, tomogram_id: str
+) -> SimulatedTomogram:
+    """The tomogram of a painted scene, with its truth."""
+    canvas = painted.canvas
     specimen = (canvas.regions != CLASS_IDS["void"]) & (canvas.regions != CLASS_IDS["artefact"])
     if not bool(specimen.any()):
         specimen = torch.ones_like(specimen)
-    signal, noise = image_scene(canvas.density, specimen, params.acquisition, generator)
+    signal, noise = image_scene(canvas.density, specimen, params.acquisition, canvas.generator)
     field = slice(MARGIN_VOX, signal.shape[2] - MARGIN_VOX)
     voxels = (signal + noise)[:, :, field].contiguous().cpu().numpy().astype(np.float32)
     deviation = voxels.std()
     voxels = (voxels - voxels.mean()) / deviation
     noise_voxels = noise[:, :, field].contiguous().cpu().numpy() / deviation
-    report(0.95)
     tomogram = Tomogram(
         tomogram_id=tomogram_id,
         voxels=voxels,
@@ -146,15 +170,13 @@ def simulate_tomogram(
         recorded_contrast="bright",
         provenance=Provenance(__version__, parameters_digest(params), seed=seed, simulated=True),
     )
-    truth = _truth(canvas, lines, ribosomes, params)
-    report(1.0)
-    return SimulatedTomogram(tomogram, noise_voxels, truth, params, seed)
+    return SimulatedTomogram(tomogram, noise_voxels, _truth(painted, params), params, seed)
 
 
 def paint_scene(
     params: SimulationParams, rng: np.random.Generator, generator: torch.Generator
-) -> tuple[Canvas, list[np.ndarray], np.ndarray]:
-    """What is in the field, centre lines of the microtubules and ribosomes' centres (nm)."""
+) -> PaintedScene:
+    """Draw and paint everything that is in the field."""
     scene, voxel_nm = params.scene, params.acquisition.voxel_size_nm
     canvas = blank_canvas(scene.shape, voxel_nm, MARGIN_VOX, generator)
     disc = draw_body(rng, scene, voxel_nm)
@@ -174,12 +196,11 @@ def paint_scene(
     paint_carbon(canvas, scene, rng)
     paint_gold(canvas, scene, rng)
     paint_ice(canvas, scene, rng)
-    return canvas, lines, ribosomes
+    return PaintedScene(canvas, lines, ribosomes)
 
 
-def _truth(
-    canvas: Canvas, lines: list[np.ndarray], ribosomes: np.ndarray, params: SimulationParams
-) -> Truth:
+def _truth(painted: PaintedScene, params: SimulationParams) -> Truth:
+    canvas, ribosomes = painted.canvas, painted.ribosomes_nm
     field = slice(MARGIN_VOX, canvas.shape[2] - MARGIN_VOX)
 
     def cut(volume: Tensor) -> np.ndarray:
@@ -200,7 +221,7 @@ def _truth(
         ribosome=cut(canvas.ribosome_distance_nm <= RIBOSOME_RADIUS_NM),
         ribosomes_angst=10.0 * ribosomes[in_field],
         organelles=_true_instances(instances, regions, params.acquisition.voxel_size_nm),
-        filaments=filaments_in_field(lines, params.scene.shape, canvas.voxel_size_nm),
+        filaments=filaments_in_field(painted.lines_nm, params.scene.shape, canvas.voxel_size_nm),
     )
 
 
