@@ -19,7 +19,7 @@ $(BIN)/python:
 # torch comes first and alone: resolved together with the rest, pip may fetch another build of it.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt torch==2.13.0
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,interop,dev]'
 	touch $@
 
 demo: setup

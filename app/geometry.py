@@ -11,28 +11,33 @@ from scipy.spatial.transform import Rotation
 
 from engine.data.arrays import AnyArray
 from engine.data.filaments import Filament
+from engine.data.labels import CLASS_NAMES
 from engine.data.meshes import SurfaceMesh, mesh_at_level
 from engine.errors import BadInputError, OutputNotWritableError
 from engine.io.analysis_files import (
+    DISPLAY,
     FILAMENT_TABLE,
     INSTANCE_TABLE,
     INSTANCES,
+    LABELS,
     POINT_TABLE,
     read_filament_points,
     read_filaments,
     read_instances,
     read_measurements,
 )
-from engine.io.colours import CLASS_COLOURS
+from engine.io.colours import CLASS_COLOURS, SERIES_COLOURS
 from engine.io.digests import digest_of, fresh_folder, require_writable
 from engine.io.filament_star import write_filament_star
 from engine.io.gltf import GltfScene, write_gltf
 from engine.io.imod_model import write_imod_model
 from engine.io.mrc import read_labels
+from engine.io.ome_zarr import LabelImage, write_ome_zarr
 from engine.io.ply import write_ply
 from engine.io.provenance_file import write_provenance
 
 STAR, MODEL, PLY, GLTF = "filaments.star", "filaments.mod", "organelles.ply", "organelles.glb"
+ZARR = "analysis.ome.zarr"
 FILES_READ = (INSTANCES, INSTANCE_TABLE, FILAMENT_TABLE, POINT_TABLE)
 # Blur of a mask before its surface is taken, voxels: without it the voxels' staircase is seen.
 BLUR_VOX = 0.8
@@ -52,12 +57,20 @@ def geometry_of_analysis(
     analysis_folder: Path,
     out_folder: Path,
     *,
+    ome_zarr: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> Geometry:
     """Write filaments as RELION STAR and IMOD model, organelles as PLY and glTF.
 
+    Parameters
+    ----------
+    ome_zarr
+        Write the tomogram as it is displayed, its classes and instances as OME-Zarr, too.
+
     Raises
     ------
+    MissingPackageError
+        OME-Zarr is asked for and zarr not installed.
     MissingFileError, BadInputError
         Not the folder of an analysis.
     OutputNotWritableError
@@ -98,8 +111,42 @@ def geometry_of_analysis(
         if meshes:
             write_ply(staging / PLY, meshes, colours, instances["instance_id"].tolist())
             write_gltf(staging / GLTF, _scene(meshes, colours, names))
+        if ome_zarr:
+            _write_volumes(staging / ZARR, analysis_folder, ids, instances, voxel_size_angst)
         files = write_provenance(staging, provenance)
     return Geometry(len(meshes), len(filaments), files, provenance.simulated)
+
+
+def _write_volumes(
+    path: Path,
+    analysis_folder: Path,
+    ids: AnyArray,
+    instances: pd.DataFrame,
+    voxel_size_angst: float,
+) -> None:
+    classes, _ = read_labels(analysis_folder / LABELS)
+    names = {number: name for number, name in CLASS_NAMES.items() if number > 0}
+    rows = list(zip(instances["instance_id"], instances["class"], strict=True))
+    write_ome_zarr(
+        path,
+        np.load(analysis_folder / DISPLAY, mmap_mode="r", allow_pickle=False),
+        {
+            "classes": LabelImage(
+                classes.astype(np.uint8),
+                names,
+                {number: CLASS_COLOURS[name] for number, name in names.items()},
+            ),
+            "instances": LabelImage(
+                ids,
+                {int(number): str(name) for number, name in rows},
+                {
+                    int(number): SERIES_COLOURS[int(number) % len(SERIES_COLOURS)]
+                    for number, _ in rows
+                },
+            ),
+        },
+        voxel_size_angst,
+    )
 
 
 def _filaments(folder: Path) -> list[Filament]:

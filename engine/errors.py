@@ -37,6 +37,10 @@ class OutputNotWritableError(PipelineError, PermissionError):
     exit_status = 2
 
 
+class MissingPackageError(PipelineError, ImportError):
+    """An optional package is asked for and not installed: exit status 1."""
+
+
 class VoxelSizeMismatchError(BadInputError):
     """Two volumes that must share a sampling do not."""
 

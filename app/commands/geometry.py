@@ -17,14 +17,17 @@ def geometry(
     context: typer.Context,
     analysis: Annotated[Path, typer.Argument(metavar="DIR", help="That `analyze` wrote.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
+    ome_zarr: Annotated[
+        bool, typer.Option("--ome-zarr", help="Also tomogram, classes and instances as OME-Zarr.")
+    ] = False,
 ) -> None:
-    """Write an analysis' filaments (RELION STAR, IMOD) and organelles (PLY, glTF)."""
+    """Write an analysis' filaments (RELION STAR, IMOD) and organelles (PLY, glTF, OME-Zarr)."""
     # scipy and scikit-image take a second that other commands should not wait for.
     from app.geometry import geometry_of_analysis  # noqa: PLC0415
 
     settings: Settings = context.obj
     with settings.progress(f"surfaces of {analysis.name}") as on_progress:
-        found = geometry_of_analysis(analysis, out, on_progress=on_progress)
+        found = geometry_of_analysis(analysis, out, ome_zarr=ome_zarr, on_progress=on_progress)
     result = {
         "out": str(out),
         "n_organelles": found.n_organelles,

@@ -1,5 +1,6 @@
 """`provenance.json`: what a folder of results rests on, and the digest of every file in it."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,17 @@ def write_provenance(folder: Path, provenance: Provenance) -> tuple[str, ...]:
     files = sorted(path.name for path in folder.iterdir())
     record = {
         **asdict(provenance),
-        "outputs": {name: sha256_of(folder / name) for name in files},
+        "outputs": {name: _digest(folder / name) for name in files},
     }
     write_text_atomically(folder / PROVENANCE, json.dumps(record, indent=1, sort_keys=True) + "\n")
     return (*files, PROVENANCE)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 (hex) of a file; of a folder that of the names and digests of all its files."""
+    if path.is_file():
+        return sha256_of(path)
+    whole = hashlib.sha256()
+    for one in sorted(each for each in path.rglob("*") if each.is_file()):
+        whole.update(f"{one.relative_to(path).as_posix()} {sha256_of(one)}\n".encode())
+    return whole.hexdigest()

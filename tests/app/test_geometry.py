@@ -135,3 +135,13 @@ def test_other_folders_are_refused_in_one_line(tmp_path, analysed, capsys):
     assert error_line(capsys.readouterr().err)
     assert run(["geometry", str(analysed), "--out", str(analysed)]) == 2
     assert "another folder" in error_line(capsys.readouterr().err)
+
+
+def test_ome_zarr_holds_tomogram_classes_and_instances(analysed, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    found = geometry_of_analysis(analysed, tmp_path / "out", ome_zarr=True)
+    root = zarr.open_group(tmp_path / "out" / "analysis.ome.zarr", mode="r")
+    assert root["0"].shape == analysis().instances.ids.shape
+    assert np.array_equal(root["labels/instances/0"][...], analysis().instances.ids)
+    assert np.array_equal(root["labels/classes/0"][...], analysis().labels.labels)
+    assert "provenance.json" in found.files
