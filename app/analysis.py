@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.context import Device
-from app.wiring import shipped_networks
+from app.wiring import chosen_networks, shipped_networks
 from engine.data.measurements import QualityFlag, TomogramAnalysis
 from engine.data.tomogram import TiltRange
 from engine.io.analysis_files import write_analysis
 from engine.io.digests import require_writable
 from engine.io.mrc import GivenContrast, read_with_findings
 from engine.segmentation.analyse import analyse_tomogram
+from engine.segmentation.inference import Networks
 
 
 def analyse_file(
@@ -22,9 +23,11 @@ def analyse_file(
     contrast: GivenContrast = "auto",
     tilt_range: TiltRange | None = None,
     device: Device = "auto",
+    coarse_model: str | None = None,
+    fine_model: str | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> TomogramAnalysis:
-    """Read, check and analyse a tomogram with the shipped networks; write the results.
+    """Read, check and analyse a tomogram; write the results.
 
     Parameters
     ----------
@@ -34,6 +37,9 @@ def analyse_file(
         Checked before anything is computed; appears only when everything is in it.
     device
         Where the networks run.
+    coarse_model, fine_model
+        Names in the registry or model folders in place of the shipped networks; the result says
+        that the reference cohort was measured with others.
     on_progress
         Takes a fraction in [0, 1].
 
@@ -55,11 +61,21 @@ def analyse_file(
     tomogram, findings = read_with_findings(
         path, voxel_size_angst=voxel_size_angst, contrast=contrast, tilt_range=tilt_range
     )
-    networks = shipped_networks(device)
+    networks = chosen_networks(coarse_model, fine_model, device)
     analysis = analyse_tomogram(tomogram, networks, on_progress=on_progress)
+    if networks is not shipped_networks(device):
+        findings = (*findings, _other_networks(networks))
     analysis = with_flags(analysis, findings)
     write_analysis(analysis, tomogram, out_folder)
     return analysis
+
+
+def _other_networks(networks: Networks) -> QualityFlag:
+    names = f"{networks.coarse.spec.name} and {networks.fine.spec.name}"
+    return QualityFlag(
+        "info", "other_networks",
+        f"measured with {names}: not comparable with the reference cohort of this version",
+    )  # fmt: skip
 
 
 def with_flags(analysis: TomogramAnalysis, flags: tuple[QualityFlag, ...]) -> TomogramAnalysis:

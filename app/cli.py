@@ -32,6 +32,7 @@ COMMAND_FILES = {
     "simulate": "simulate",
     "reference": "simulate",
     "train": "models",
+    "adapt": "adapt",
     "export": "models",
     "models": "models",
     "serve": "serve",

@@ -16,7 +16,7 @@ from models.registry import ModelCard
 
 TASK_WORDS = {
     "coarse": "Organelles and cell regions, coarse sampling",
-    "fine": "Membranes and microtubule cores, fine sampling",
+    "fine": "Membranes, microtubule cores and more, fine sampling",
     "pseudo_structures": "Random protein-like shapes, a null of template matching",
 }
 CLASSIFIER_WORDS = {"lda": "Linear discriminant", "firth": "Logistic regression, Firth's penalty"}

@@ -12,6 +12,7 @@ from engine.io.ordinary_file import write_ordinary
 from engine.segmentation.coarse import coarse_view
 from engine.segmentation.inference import load_network
 from engine.segmentation.ordinary import fit_ordinary
+from models.patches import as_simulated
 from models.recipe import read_recipe
 from models.registry import model_folder
 from models.training_pool import COARSE_NM, build_pool, read_member
@@ -28,10 +29,9 @@ def train_ordinary(
     coarse = load_network(model_folder(COARSE_MODEL))
     described = []
     for done, path in enumerate(paths, start=1):
-        member = read_member(path, "coarse")
         tomogram = Tomogram(
             tomogram_id=path.name,
-            voxels=member.signal.astype(np.float32) + member.noise.astype(np.float32),
+            voxels=as_simulated(read_member(path, "coarse")).numpy(),
             voxel_size_angst=10.0 * COARSE_NM,
             tilt_range=None,
             recorded_contrast="bright",

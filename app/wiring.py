@@ -5,9 +5,11 @@ from pathlib import Path
 
 import engine.segmentation
 from engine.data.provenance import FileDigest
+from engine.errors import ModelFileError
 from engine.io.ordinary_file import read_ordinary
 from engine.matching.pseudo_source import PseudoStructureSource
 from engine.segmentation.inference import Networks, load_network
+from engine.segmentation.network_files import MODEL_FILE
 from models.registry import model_folder
 
 ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
@@ -28,6 +30,38 @@ def shipped_networks(device: str = "auto") -> Networks:
         fine=load_network(model_folder(FINE_MODEL), device),
         ordinary=read_ordinary(ORDINARY_FILE),
     )
+
+
+def chosen_networks(coarse: str | None, fine: str | None, device: str = "auto") -> Networks:
+    """The shipped networks, or others in their place: names in the registry or model folders.
+
+    Raises
+    ------
+    MissingFileError
+        Neither a name nor a folder.
+    ModelFileError
+        Altered, not ours, or a network for the other place.
+    """
+    shipped = shipped_networks(device)
+    if coarse is None and fine is None:
+        return shipped
+    networks = Networks(
+        coarse=shipped.coarse if coarse is None else load_network(_folder_of(coarse), device),
+        fine=shipped.fine if fine is None else load_network(_folder_of(fine), device),
+        # What is ordinary was described with the shipped coarse network.
+        ordinary=shipped.ordinary if coarse is None else None,
+    )
+    for task, network in (("coarse", networks.coarse), ("fine", networks.fine)):
+        if network.spec.task != task:
+            raise ModelFileError(
+                f"{network.spec.name} is a {network.spec.task} network; give a {task} one"
+            )
+    return networks
+
+
+def _folder_of(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    return path if (path / MODEL_FILE).is_file() else model_folder(name_or_path)
 
 
 def network_digests(networks: Networks) -> tuple[FileDigest, ...]:

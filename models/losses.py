@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from engine.data.labels import INSTANCE_CLASSES
 from models.patches import fine_channels
-from models.training_pool import COARSE_CLASSES
+from models.training_pool import COARSE_CLASSES, UNKNOWN_CLASS
 
 # Cytoplasm and void fill most voxels; small bodies would otherwise not be learnt.
 COARSE_WEIGHTS = (1.0, 1.0, 2.0, 3.0, 3.0, 3.0, 2.0)
@@ -40,23 +40,35 @@ def coarse_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """
     n_classes = len(COARSE_CLASSES)
     labels = targets[:, 0].long()
+    known = (labels != UNKNOWN_CLASS).float()
     logits, depth = outputs[:, :n_classes], outputs[:, n_classes]
     weights = torch.tensor(COARSE_WEIGHTS, device=outputs.device)
-    entropy = functional.cross_entropy(logits, labels, weight=weights)
+    if not bool(known.any()):
+        return outputs.sum() * 0.0
+    entropy = functional.cross_entropy(logits, labels, weight=weights, ignore_index=UNKNOWN_CLASS)
     bodies = [COARSE_CLASSES.index(name) for name in INSTANCE_CLASSES]
     wanted_bodies = torch.stack([labels == body for body in bodies], dim=1).float()
-    dice = soft_dice_loss(torch.softmax(logits, dim=1)[:, bodies], wanted_bodies)
+    probabilities = torch.softmax(logits, dim=1)[:, bodies] * known[:, None]
+    dice = soft_dice_loss(probabilities, wanted_bodies)
     wanted = targets[:, 1].float() / 255.0
-    weight = 1.0 + 4.0 * (wanted > 0)
+    weight = (1.0 + 4.0 * (wanted > 0)) * known
     distance = functional.smooth_l1_loss(depth, wanted, reduction="none", beta=0.1)
     return entropy + 0.5 * dice + 2.0 * (distance * weight).mean()
 
 
 def fine_loss(outputs: Tensor, targets: Tensor, names: Sequence[str]) -> Tensor:
-    """Binary cross-entropy summed and Dice averaged over the masks of the outputs named."""
-    wanted = fine_channels(targets, names)
+    """Binary cross-entropy summed and Dice averaged over the masks of the outputs named.
+
+    Voxels where a mask is not known say nothing of it.
+    """
+    wanted = fine_channels(targets[:, :1], names)
+    known = fine_channels(targets[:, 1:2], names)
     weights = [FINE_WEIGHTS[name] for name in names]
     positive = torch.tensor(weights, device=outputs.device).reshape(1, -1, 1, 1, 1)
-    entropy = functional.binary_cross_entropy_with_logits(outputs, wanted, pos_weight=positive)
+    each = functional.binary_cross_entropy_with_logits(
+        outputs, wanted, weight=known, pos_weight=positive, reduction="sum"
+    )
+    entropy = each / known.sum().clamp_min(1.0)
     # Two masks as ever: a recipe with more of them keeps the balance of both terms.
-    return 0.5 * len(names) * entropy + soft_dice_loss(torch.sigmoid(outputs), wanted)
+    probabilities = torch.sigmoid(outputs) * known
+    return 0.5 * len(names) * entropy + soft_dice_loss(probabilities, wanted * known)

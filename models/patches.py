@@ -51,7 +51,7 @@ class _Source:
     member: PoolMember
     signal_centre: float
     signal_scale: float
-    noise_scale: float
+    noise_scale: float | None
     objects: tuple[AnyArray, ...]
 
 
@@ -62,11 +62,16 @@ class PatchSampler:
     ----------
     paths
         Members of a pool; mapped from disk.
+    labelled
+        Further members, a site's own; half of the patches are theirs.
     """
 
-    def __init__(self, paths: Sequence[Path], recipe: Recipe) -> None:
+    def __init__(
+        self, paths: Sequence[Path], recipe: Recipe, labelled: Sequence[Path] = ()
+    ) -> None:
         self.recipe = recipe
         self.sources = [_source(read_member(path, recipe.task), recipe) for path in paths]
+        self.own = [_source(read_member(path, recipe.task), recipe) for path in labelled]
 
     def batches(self, first: int, last: int, n_threads: int) -> Iterator[Batch]:
         """The batches of steps `first` to `last` - 1 in order, made ahead by some threads."""
@@ -89,22 +94,33 @@ class PatchSampler:
         return Batch(images, targets)
 
     def _patch(self, rng: np.random.Generator, size: Size) -> tuple[Tensor, AnyArray]:
-        source = self.sources[rng.integers(len(self.sources))]
+        among = self.sources
+        if self.own and (not among or rng.random() < 0.5):
+            among = self.own
+        source = among[rng.integers(len(among))]
         member = source.member
         corner = self._corner(rng, source, size)
         signal = _cut(member.signal, corner, size).astype(np.float32)
         targets = np.stack([_cut(one, corner, size) for one in member.targets])
+        image = augmented(self._with_noise(rng, source, signal), rng)
+        axes = tuple(axis + 1 for axis in _random_axes(rng))
+        shown = torch.cat([image[None], self._context(rng, member, corner, size)])
+        return shown.flip(axes), np.ascontiguousarray(np.flip(targets, axes))
+
+    def _with_noise(self, rng: np.random.Generator, source: _Source, signal: AnyArray) -> Tensor:
+        """A patch of signal and, where it is known apart, noise at a new SNR; unit scale."""
+        member = source.member
+        if member.noise is None or source.noise_scale is None:
+            return torch.from_numpy((signal - source.signal_centre) / source.signal_scale)
         # Noise from elsewhere, turned over on its own: the same scene never looks the same.
-        elsewhere = _anywhere(rng, member.signal.shape, size)
-        noise = _flipped(_cut(member.noise, elsewhere, size).astype(np.float32), rng)
+        z, y, x = signal.shape
+        elsewhere = _anywhere(rng, member.signal.shape, (z, y, x))
+        noise = _flipped(_cut(member.noise, elsewhere, (z, y, x)).astype(np.float32), rng)
         snr = float(np.exp(rng.uniform(*np.log(self.recipe.snr_range))))
         weight = math.sqrt(member.snr / snr)
         scale = math.hypot(source.signal_scale, weight * source.noise_scale)
         pure = torch.from_numpy((signal - source.signal_centre) / scale)
-        image = augmented(mixed(pure, torch.from_numpy(noise * (weight / scale)), rng), rng)
-        axes = tuple(axis + 1 for axis in _random_axes(rng))
-        shown = torch.cat([image[None], self._context(rng, member, corner, size)])
-        return shown.flip(axes), np.ascontiguousarray(np.flip(targets, axes))
+        return mixed(pure, torch.from_numpy(noise * (weight / scale)), rng)
 
     def _context(
         self, rng: np.random.Generator, member: PoolMember, corner: Sequence[int], size: Size
@@ -134,7 +150,7 @@ class PatchSampler:
 
 def _source(member: PoolMember, recipe: Recipe) -> _Source:
     centre, scale = robust_centre_and_scale(member.signal)
-    _, noise_scale = robust_centre_and_scale(member.noise)
+    noise_scale = None if member.noise is None else robust_centre_and_scale(member.noise)[1]
     target = member.targets[0]
     if recipe.task == "coarse":
         masks = [target == COARSE_CLASSES.index(name) for name in INSTANCE_CLASSES]
@@ -168,7 +184,9 @@ def _random_axes(rng: np.random.Generator) -> tuple[int, ...]:
 
 def as_simulated(member: PoolMember) -> Tensor:
     """The whole tomogram at its own SNR, normalised as inference does it, float32."""
-    image = member.signal.astype(np.float32) + member.noise.astype(np.float32)
+    image = member.signal.astype(np.float32)
+    if member.noise is not None:
+        image = image + member.noise.astype(np.float32)
     centre, scale = robust_centre_and_scale(image)
     return torch.from_numpy(np.clip((image - centre) / scale, -CLIP, CLIP))
 

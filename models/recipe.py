@@ -20,6 +20,8 @@ class PoolRecipe(BaseModel):
     ----------
     kinds
         Scenes in turn.
+    tubules
+        See `engine.simulation.params.draw_scene`.
     context_model
         Shipped coarse network whose outputs are kept as context for a fine one.
     """
@@ -35,6 +37,7 @@ class PoolRecipe(BaseModel):
     seed: int
     kinds: tuple[Literal["platelet", "neurite", "cilia"], ...] = ("platelet",)
     context_model: str | None = None
+    tubules: bool = False
 
 
 class Recipe(BaseModel):

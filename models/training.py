@@ -3,7 +3,7 @@
 import csv
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ SAMPLING_THREADS = {"cuda": 12}
 # The shipped weights are a running average of the last hundred or so steps.
 AVERAGE_DECAY = 0.99
 POOL_SHARE = 0.35
+FEWEST_TO_HOLD_OUT = 3
 # Above this (and for NaN) a gradient is a fault of the arithmetic, not of the data.
 LARGEST_GRADIENT = 1e3
 
@@ -55,15 +56,25 @@ def train(
     work_folder: Path,
     device: str = "cpu",
     on_progress: Callable[[float], None] | None = None,
+    labelled: Sequence[Path] = (),
 ) -> TrainedNetwork:
     """Train or go on training; checkpoints, log and pool live in `work_folder`.
 
     One member in ten of the pool is never trained on: it gives the card's metrics.
+
+    Parameters
+    ----------
+    labelled
+        Further members, a site's own; half of the patches are theirs. Of three or more the last
+        is never trained on and gives the metrics in place of the pool's.
     """
     report = on_progress or (lambda fraction: None)
     paths = build_pool(work_folder, recipe.pool, device, lambda done: report(POOL_SHARE * done))
     held_out = _held_out(paths)
-    sampler = PatchSampler([path for path in paths if path not in held_out], recipe)
+    own = list(labelled)
+    if len(own) >= FEWEST_TO_HOLD_OUT:
+        held_out = [own.pop()]
+    sampler = PatchSampler([path for path in paths if path not in held_out], recipe, own)
     run = _Run(recipe, work_folder, device)
     if run.step == 0 and recipe.start_from:
         run.start_from(model_folder(recipe.start_from), sampler)

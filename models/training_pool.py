@@ -49,7 +49,10 @@ FINE_BITS = {
     "inner_mitochondrial_membrane": 8,
     "ribosome": 16,
 }
+# Of coarse labels: nobody said what is there.
+UNKNOWN_CLASS = 255
 CORE_BIT = FINE_BITS["microtubule_core"]
+ALL_BITS = 255
 # What is kept of the coarse network's outputs.
 CONTEXT = (
     "void", "mitochondrion", "alpha_granule", "dense_granule", "vesicle", DEPTH_OUTPUT,
@@ -115,6 +118,7 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
         mean_mitochondria=pool.mean_mitochondria,
         mean_microtubules=pool.mean_microtubules,
         kind=pool.kinds[index % len(pool.kinds)],
+        tubules=pool.tubules,
     )
     seed = int(rng.integers(2**31))
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)
@@ -122,14 +126,16 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
 
 @dataclass(frozen=True)
 class PoolMember:
-    """One simulated tomogram at one network's sampling.
+    """One tomogram at one network's sampling.
 
     Attributes
     ----------
     signal, noise
-        float16 (z, y, x), mapped from disk; their sum is the tomogram as it was simulated.
+        float16 (z, y, x), mapped from disk; their sum is the tomogram as it was simulated. A real
+        one is all signal: its noise is not known apart.
     targets
-        uint8 volumes of the same shape.
+        uint8 volumes of the same shape. Coarse: classes (`UNKNOWN_CLASS` where nobody said) and
+        depth; fine: bits of the masks that hold, and of those that are known.
     snr
         As simulated, see `engine.simulation.params.Acquisition`.
     context
@@ -137,7 +143,7 @@ class PoolMember:
     """
 
     signal: AnyArray
-    noise: AnyArray
+    noise: AnyArray | None
     targets: tuple[AnyArray, ...]
     snr: float
     context: Context | None = None
@@ -147,7 +153,7 @@ def write_member(path: Path, arrays: dict[str, AnyArray]) -> None:
     """One `.npy` an array, so that training maps what it needs; the folder appears when whole."""
     beside = path.with_name(f"{path.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    beside.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(beside / f"{name}.npy", array, allow_pickle=False)
     beside.rename(path)
@@ -159,12 +165,18 @@ def read_member(path: Path, task: Task) -> PoolMember:
     def mapped(name: str) -> AnyArray:
         return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
-    names = ("coarse_labels", "coarse_depth") if task == "coarse" else ("fine_masks",)
+    signal = mapped(f"{task}_signal")
+    if task == "coarse":
+        targets = (mapped("coarse_labels"), mapped("coarse_depth"))
+    elif (path / "fine_known.npy").is_file():
+        targets = (mapped("fine_masks"), mapped("fine_known"))
+    else:
+        targets = (mapped("fine_masks"), np.broadcast_to(np.uint8(ALL_BITS), signal.shape))
     has_context = task == "fine" and (path / "fine_context.npy").is_file()
     return PoolMember(
-        signal=mapped(f"{task}_signal"),
-        noise=mapped(f"{task}_noise"),
-        targets=tuple(mapped(name) for name in names),
+        signal=signal,
+        noise=mapped(f"{task}_noise") if (path / f"{task}_noise.npy").is_file() else None,
+        targets=targets,
         snr=float(mapped("snr")),
         context=Context(mapped("fine_context"), COARSE_NM) if has_context else None,
     )

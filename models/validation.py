@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from models.patches import as_simulated, context_of, fine_channels
 from models.recipe import Recipe
 from models.table import ARCHITECTURES
-from models.training_pool import COARSE_CLASSES, FINE_NM, PoolMember, read_member
+from models.training_pool import (
+    COARSE_CLASSES,
+    FINE_NM,
+    UNKNOWN_CLASS,
+    PoolMember,
+    read_member,
+)
 
 
 def validation_metrics(
@@ -21,9 +27,9 @@ def validation_metrics(
     total: dict[str, float] = {}
     for path in paths:
         member = read_member(path, recipe.task)
-        predicted, wanted = _masks(network, recipe, member)
-        for name, found in predicted.items():
-            truth = wanted[name]
+        predicted, wanted, known = _masks(network, recipe, member)
+        for name, mask in predicted.items():
+            found, truth = mask & known[name], wanted[name] & known[name]
             overlap[name] = overlap.get(name, 0.0) + 2.0 * float((found & truth).sum())
             total[name] = total.get(name, 0.0) + float(found.sum() + truth.sum())
     return {f"dice_{name}": overlap[name] / max(total[name], 1.0) for name in overlap}
@@ -32,7 +38,8 @@ def validation_metrics(
 @torch.inference_mode()
 def _masks(
     network: nn.Module, recipe: Recipe, member: PoolMember
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """Masks found, true and known, by output."""
     image, targets = as_simulated(member), member.targets[0]
     multiple = ARCHITECTURES[recipe.architecture].multiple(len(recipe.channels))
     size = [n // multiple * multiple for n in image.shape]
@@ -53,9 +60,13 @@ def _masks(
         return (
             {name: labels == index for index, name in enumerate(COARSE_CLASSES)},
             {name: truth == index for index, name in enumerate(COARSE_CLASSES)},
+            dict.fromkeys(COARSE_CLASSES, truth != UNKNOWN_CLASS),
         )
     masks = fine_channels(truth[None, None], recipe.outputs)[0] > 0
+    said = torch.from_numpy(np.array(member.targets[1][box]))
+    known = fine_channels(said[None, None], recipe.outputs)[0] > 0
     return (
         {name: outputs[index] > 0 for index, name in enumerate(recipe.outputs)},
         {name: masks[index] for index, name in enumerate(recipe.outputs)},
+        {name: known[index] for index, name in enumerate(recipe.outputs)},
     )

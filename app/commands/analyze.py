@@ -31,6 +31,12 @@ def analyze(
     tilt_range: Annotated[
         tuple[float, float] | None, typer.Option(metavar="MIN MAX", help="In degrees.")
     ] = None,
+    coarse_model: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="In place of the shipped one.")
+    ] = None,
+    fine_model: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="In place of the shipped one.")
+    ] = None,
 ) -> None:
     """Segment, separate instances, trace filaments, measure."""
     # Opening the networks' runtimes takes seconds that no other command should wait for.
@@ -45,6 +51,8 @@ def analyze(
             contrast=contrast,
             tilt_range=TiltRange(*tilt_range) if tilt_range else None,
             device=settings.device,
+            coarse_model=coarse_model,
+            fine_model=fine_model,
             on_progress=on_progress,
         )
     settings.emit(_as_json(analysis, out), _as_text(analysis, out))

@@ -151,6 +151,7 @@ def draw_scene(
     mean_mitochondria: float = 5.0,
     mean_microtubules: float = 8.0,
     kind: SceneKind = "platelet",
+    tubules: bool = False,
 ) -> Scene:
     """Draw an organelle-rich scene.
 
@@ -159,6 +160,12 @@ def draw_scene(
     parameter. Cell thickness, crowding, the share of touching pairs, numbers of ribosomes (few in
     a platelet, up to thousands per um3 elsewhere) and of tubules are assumptions. A neurite is
     250-500 nm thick.
+
+    Parameters
+    ----------
+    tubules
+        Also paint tubules of smooth reticulum, 24-44 nm wide: what a microtubule tracer must not
+        take, and membranes like any other.
     """
     volume_um3 = float(np.prod(shape)) * (voxel_size_nm * 1e-3) ** 3
     height_nm = shape[0] * voxel_size_nm
@@ -168,6 +175,7 @@ def draw_scene(
     edge_in_view = bool(rng.random() < 0.5)
     n_band = int(rng.binomial(n_microtubules, 0.6)) if edge_in_view else 0
     thickness_nm = float(height_nm * thick)
+    has_tubules = tubules and kind != "cilia"
     few, many = (20.0, 600.0) if kind == "platelet" else (100.0, 2000.0)
     if kind == "neurite":
         thickness_nm = float(rng.uniform(250.0, 500.0))
@@ -195,5 +203,5 @@ def draw_scene(
         other_shapes=family == "C",
         kind=kind,
         ribosomes_per_um3=float(np.exp(rng.uniform(*np.log([few, many])))),
-        n_tubules=int(rng.poisson(1.0 if kind == "platelet" else 4.0)) if volume_um3 else 0,
+        n_tubules=int(rng.poisson(1.0 if kind == "platelet" else 4.0)) if has_tubules else 0,
     )
