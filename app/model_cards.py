@@ -72,6 +72,7 @@ def metric_table(metrics: Mapping[str, float]) -> str:
 def _figure_label(name: str) -> str:
     """Print `dice_alpha_granule` as `Dice, alpha granule`."""
     kind, _, of = name.partition("_")
+    kind = kind.replace("-", " ")
     return f"{kind.capitalize()}, {of.replace('_', ' ')}" if of else kind.capitalize()
 
 

@@ -1,6 +1,7 @@
 """How well a network does on pool members it was not trained on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,28 +19,71 @@ from models.training_pool import (
     read_member,
 )
 
+N_BINS, LEAST_PROBABILITY = 10, 0.01
+
 
 def validation_metrics(
     network: nn.Module, recipe: Recipe, paths: Sequence[Path]
 ) -> dict[str, float]:
-    """Dice of every class or mask over all voxels of the held-out members."""
-    overlap: dict[str, float] = {}
-    total: dict[str, float] = {}
+    """Dice and calibration error of every class or mask over all voxels of held-out members.
+
+    The calibration error is that of ten bins of equal width, weighted by their voxels (Naeini et
+    al. 2015, doi:10.1609/aaai.v29i1.9602), among voxels with a probability of at least 0.01: the
+    rest of a volume would hide it.
+    """
+    scores: dict[str, _Score] = {}
     for path in paths:
-        member = read_member(path, recipe.task)
-        predicted, wanted, known = _masks(network, recipe, member)
-        for name, mask in predicted.items():
-            found, truth = mask & known[name], wanted[name] & known[name]
-            overlap[name] = overlap.get(name, 0.0) + 2.0 * float((found & truth).sum())
-            total[name] = total.get(name, 0.0) + float(found.sum() + truth.sum())
-    return {f"dice_{name}": overlap[name] / max(total[name], 1.0) for name in overlap}
+        for name, seen in _seen(network, recipe, read_member(path, recipe.task)).items():
+            scores.setdefault(name, _Score()).add(seen)
+    dice = {f"dice_{name}": score.dice for name, score in scores.items()}
+    return dice | {f"calibration-error_{name}": score.error for name, score in scores.items()}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One output on one member: probability, mask, truth, and where the truth is known."""
+
+    probability: Tensor
+    found: Tensor
+    truth: Tensor
+    known: Tensor
+
+
+class _Score:
+    """Sums over members."""
+
+    def __init__(self) -> None:
+        self.overlap = self.total = 0.0
+        # Voxels, summed probability, summed truth by bin.
+        self.bins = np.zeros((3, N_BINS))
+
+    def add(self, seen: _Seen) -> None:
+        """Count the known voxels of a member."""
+        found, truth = seen.found[seen.known], seen.truth[seen.known]
+        self.overlap += 2.0 * float((found & truth).sum())
+        self.total += float(found.sum() + truth.sum())
+        probability = seen.probability[seen.known].numpy()
+        counted = probability >= LEAST_PROBABILITY
+        values, right = probability[counted], truth.numpy()[counted]
+        index = np.minimum((values * N_BINS).astype(np.int64), N_BINS - 1)
+        for row, weights in enumerate((np.ones_like(values), values, right)):
+            self.bins[row] += np.bincount(index, weights, minlength=N_BINS)
+
+    @property
+    def dice(self) -> float:
+        """Of all voxels counted."""
+        return self.overlap / max(self.total, 1.0)
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error."""
+        voxels, probability, truth = self.bins
+        return float(np.abs(probability - truth).sum() / max(voxels.sum(), 1.0))
 
 
 @torch.inference_mode()
-def _masks(
-    network: nn.Module, recipe: Recipe, member: PoolMember
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """Masks found, true and known, by output."""
+def _seen(network: nn.Module, recipe: Recipe, member: PoolMember) -> dict[str, _Seen]:
+    """What a network makes of the middle of a member, output by output."""
     image, targets = as_simulated(member), member.targets[0]
     multiple = ARCHITECTURES[recipe.architecture].multiple(len(recipe.channels))
     size = [n // multiple * multiple for n in image.shape]
@@ -56,17 +100,17 @@ def _masks(
     outputs = network(shown[None])[0]
     truth = torch.from_numpy(np.array(targets[box]))
     if recipe.task == "coarse":
-        labels = outputs[: len(COARSE_CLASSES)].argmax(0)
-        return (
-            {name: labels == index for index, name in enumerate(COARSE_CLASSES)},
-            {name: truth == index for index, name in enumerate(COARSE_CLASSES)},
-            dict.fromkeys(COARSE_CLASSES, truth != UNKNOWN_CLASS),
-        )
+        probability = torch.softmax(outputs[: len(COARSE_CLASSES)], dim=0)
+        winner, known = probability.argmax(0), truth != UNKNOWN_CLASS
+        return {
+            name: _Seen(probability[index], winner == index, truth == index, known)
+            for index, name in enumerate(COARSE_CLASSES)
+        }
+    probability = torch.sigmoid(outputs)
     masks = fine_channels(truth[None, None], recipe.outputs)[0] > 0
     said = torch.from_numpy(np.array(member.targets[1][box]))
     known = fine_channels(said[None, None], recipe.outputs)[0] > 0
-    return (
-        {name: outputs[index] > 0 for index, name in enumerate(recipe.outputs)},
-        {name: masks[index] for index, name in enumerate(recipe.outputs)},
-        {name: known[index] for index, name in enumerate(recipe.outputs)},
-    )
+    return {
+        name: _Seen(probability[index], probability[index] > 0.5, masks[index], known[index])
+        for index, name in enumerate(recipe.outputs)
+    }

@@ -84,7 +84,11 @@ def test_training_goes_on_from_a_set_of_labels_and_holds_the_last_out(tmp_path):
     folder = tmp_path / "own"
     paths = write_labelled(folder, [labelled(f"t{n}", seed=n) for n in range(3)], "fine", None)
     trained = train(tiny(), tmp_path, labelled=paths)
-    assert set(trained.metrics) == {"dice_membrane", "dice_microtubule_core"}
+    assert set(trained.metrics) == {
+        f"{kind}_{name}"
+        for kind in ("dice", "calibration-error")
+        for name in ("membrane", "microtubule_core")
+    }
     assert all(0.0 <= value <= 1.0 for value in trained.metrics.values())
     before = make_network(tiny()).state_dict()
     assert any(
