@@ -15,6 +15,7 @@ from engine.simulation.spines import Spine
 WALL_RADIUS_NM = 10.5
 WALL_SIGMA_NM = 1.7
 STEP_NM = 2.0
+SHORTEST_TRUE_NM = 30.0
 SMALLEST_SPACING_NM = 25.0
 ORGANELLE_GAP_NM = 14.0
 SHORTEST_NM = 40.0
@@ -239,10 +240,15 @@ def line_distance(canvas: Canvas, line: Float64s, distances: Tensor, reach_nm: f
     """Lower `distances` to those from a line of points 2 nm apart, within a reach of it."""
     reach = int(np.ceil(reach_nm / canvas.voxel_size_nm)) + 1
     spacing = max(1, int(canvas.voxel_size_nm // STEP_NM))
-    nodes = torch.as_tensor(line[::spacing], device=canvas.device, dtype=torch.float32)
+    # The last point is a node too: a tube ends where its line does.
+    chosen = np.unique(np.append(np.arange(0, len(line), spacing), len(line) - 1))
+    nodes = torch.as_tensor(line[chosen], device=canvas.device, dtype=torch.float32)
     tangents = torch.as_tensor(
-        np.gradient(line, axis=0)[::spacing], device=canvas.device, dtype=torch.float32
+        np.gradient(line, axis=0)[chosen], device=canvas.device, dtype=torch.float32
     )
+    behind = torch.full((len(nodes), 1), -np.inf, device=canvas.device)
+    ahead = torch.full((len(nodes), 1), np.inf, device=canvas.device)
+    behind[0], ahead[-1] = 0.0, 0.0
     tangents = tangents / tangents.norm(dim=1, keepdim=True)
     span = torch.arange(-reach, reach + 1, device=canvas.device)
     cube = torch.stack(torch.meshgrid(span, span, span, indexing="ij"), dim=-1).reshape(-1, 3)
@@ -259,6 +265,7 @@ def line_distance(canvas: Canvas, line: Float64s, distances: Tensor, reach_nm: f
         axial = (away * tangents[start : start + 64, None]).sum(-1)
         distance = torch.sqrt(((away**2).sum(-1) - axial**2).clamp_min(0.0))
         keep = ((voxels >= 0) & (voxels < limits)).all(-1) & (axial.abs() <= half_step_nm + 0.5)
+        keep &= (axial >= behind[start : start + 64]) & (axial <= ahead[start : start + 64])
         voxels, distance = voxels[keep], distance[keep]
         where = (voxels[:, 0] * limits[1] + voxels[:, 1]) * limits[2] + voxels[:, 2]
         flat.scatter_reduce_(0, where, distance, reduce="amin")
@@ -275,16 +282,36 @@ def filaments_in_field(
         keep = ((line >= low) & (line <= high)).all(axis=1)
         edges = np.flatnonzero(np.diff(np.concatenate([[0], keep.astype(int), [0]])))
         for start, stop in edges.reshape(-1, 2):
-            if (stop - start) * STEP_NM < 30.0:
+            points = _to_faces(line, int(start), int(stop), low, high)
+            if np.linalg.norm(np.diff(points, axis=0), axis=1).sum() < SHORTEST_TRUE_NM:
                 continue
             found.append(
                 Filament(
                     filament_id=len(found) + 1,
                     filament_class="microtubule",
-                    points_angst=line[start:stop] * 10.0,
+                    points_angst=points * 10.0,
                     starts_at_border=bool(start > 0),
                     ends_at_border=bool(stop < len(line)),
                     confidence=1.0,
                 )
             )
     return tuple(found)
+
+
+def _to_faces(line: Float64s, start: int, stop: int, low: Float64s, high: Float64s) -> Float64s:
+    """The points from `start` to `stop` - 1, and where the line enters and leaves the field."""
+    points = [line[start:stop]]
+    if start > 0:
+        points.insert(0, _crossing(line[start], line[start - 1], low, high)[None])
+    if stop < len(line):
+        points.append(_crossing(line[stop - 1], line[stop], low, high)[None])
+    return np.clip(np.concatenate(points), low, high)
+
+
+def _crossing(inside: Float64s, outside: Float64s, low: Float64s, high: Float64s) -> Float64s:
+    """Where the way from a place inside to one outside meets the first face."""
+    step = outside - inside
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_face = np.where(step > 0, (high - inside) / step, (low - inside) / step)
+    share = float(np.where(step == 0, np.inf, to_face).min())
+    return np.asarray(inside + min(max(share, 0.0), 1.0) * step)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,10 +7,16 @@ import yaml
 
 from app.bench import inference
 from app.bench.result import BenchResult, BenchRow, bootstrap_mean
-from app.bench.segmentation import FAMILIES, Scored, bench_params, rows_of
+from app.bench.segmentation import rows_of
+from app.bench.segmentation_scenes import FAMILIES, Scored, bench_params, score
 from app.cli import run
 from app.reference_cohort import draw_donors, field_params, read_cohort_recipe
+from engine.data.labels import CLASS_IDS, InstanceVolume, LabelVolume
+from engine.data.measurements import Measurement, OrganelleMeasurements, TomogramAnalysis
+from engine.data.organelles import Organelle
+from engine.data.provenance import Provenance
 from engine.io.mrc import read_tomogram
+from engine.simulation.case import simulate_tomogram
 
 SMALL = {
     "family": "A",
@@ -95,6 +102,64 @@ def test_bench_rows_of_perfect_and_of_constant_answers():
     rows = {row.metric: row for row in rows_of("", constant, goals=True)}
     assert rows["mitochondria_count_exact_share"].value == 0.5
     assert rows["microtubule_length_mean_absolute_error"].value == pytest.approx(0.25)
+
+
+def test_bench_rows_of_lengths_say_what_is_missed_false_and_where():
+    found = Scored(
+        "A", 2, 2, 1000.0, 900.0, 0.8, perfect_length_nm=1005.0, missed_nm=150.0, false_nm=45.0,
+        centreline_dice=0.9, bodies=(2, 2, 1), volume_ratios=(1.1,), ribosomes=(10, 8, 6),
+        by_rise=((300, 400), (50, 100), (0, 0)), by_turn=((350, 500), (0, 0), (0, 0)),
+    )  # fmt: skip
+    rows = {row.metric: row.value for row in rows_of("_x", [found, found], goals=True)}
+    assert rows["microtubule_length_missed_share_x"] == pytest.approx(0.15)
+    assert rows["microtubule_length_false_share_x"] == pytest.approx(0.05)
+    assert rows["microtubule_length_bias_x"] == pytest.approx(-0.1)
+    assert rows["microtubule_length_bias_of_the_tracer_on_true_cores_x"] == pytest.approx(0.005)
+    assert rows["microtubule_recall_rise_0_to_15_deg_x"] == pytest.approx(0.75)
+    assert "microtubule_recall_rise_30_to_90_deg_x" not in rows
+    assert rows["mitochondria_f1_at_iou_0.5_x"] == pytest.approx(0.5)
+    assert rows["mitochondrion_volume_error_median_x"] == pytest.approx(0.1)
+    assert rows["ribosome_f1_within_15_nm_x"] == pytest.approx(12 / 18)
+
+
+def test_an_analysis_that_is_the_truth_scores_full_marks():
+    params, seed = bench_params("A", 3)
+    small = replace(params, scene=replace(params.scene, shape=(40, 96, 96), n_free=4))
+    simulated = simulate_tomogram(small, seed=seed)
+    truth = simulated.truth
+    ids = truth.instances.astype(np.uint16)
+    order = {one.instance_id: number for number, one in enumerate(truth.organelles, start=1)}
+    table = np.zeros(int(ids.max()) + 1, np.uint16)
+    for old, new in order.items():
+        table[old] = new
+    organelles = tuple(
+        Organelle(
+            order[one.instance_id], one.organelle_class, one.volume_um3, 1.0, 0.9,
+            one.centroid_angst, one.touches_border, 1.0,
+        )
+        for one in truth.organelles
+    )  # fmt: skip
+    labels = np.zeros(ids.shape, np.uint8)
+    labels[truth.membrane] = CLASS_IDS["membrane"]
+    labels[truth.microtubule_core] = CLASS_IDS["microtubule"]
+    voxel_angst = simulated.tomogram.voxel_size_angst
+    none = Measurement(None, "1", None, None, 0, "not asked")
+    analysis = TomogramAnalysis(
+        LabelVolume(labels, voxel_angst),
+        InstanceVolume(table[ids], voxel_angst, organelles),
+        truth.filaments,
+        OrganelleMeasurements("x", {"crista_volume_ratio_mean": none}, (), Provenance("", "")),
+        truth.ribosomes_angst,
+    )
+    scored = score("A", simulated.tomogram, truth, analysis)
+    assert scored.found_count == scored.true_count
+    assert scored.bodies[2] == scored.true_count
+    assert (scored.missed_nm, scored.false_nm) == (0.0, 0.0)
+    assert scored.ribosomes[2] == len(truth.ribosomes_angst)
+    assert scored.membrane_dice > 0.97
+    assert scored.centreline_dice == pytest.approx(1.0, abs=0.02)
+    if scored.true_length_nm > 0:
+        assert scored.perfect_length_nm == pytest.approx(scored.true_length_nm, rel=0.08)
 
 
 def test_benchmark_seeds_are_their_own_and_families_are_equally_many():
