@@ -13,6 +13,7 @@ BANDS = ((0.02, 0.05), (0.05, 0.1), (0.1, 0.17), (0.17, 0.25), (0.25, 0.4))
 # About the beam's axis: no tilt series up to 70 degrees measures anything there.
 NEVER_MEASURED = np.tan(np.radians(18.0))
 SHARE_LIMIT = 1e-3
+ALLOWANCE = 1.25
 # Of a large volume the middle is enough.
 LARGEST = (128, 256, 256)
 DESCRIPTORS = (
@@ -91,7 +92,7 @@ class Ordinary:
     centre, whitening
         Mean (d,) and (d, d) matrix that makes their covariance one.
     limit
-        Distance that one ordinary tomogram in a hundred exceeds.
+        Distance that fewer than one ordinary tomogram in a hundred exceeds.
     coarse_sha256
         Of the coarse network that the descriptors rest on.
     """
@@ -110,7 +111,7 @@ def fit_ordinary(descriptions: Float64s, coarse_sha256: str, shrinkage: float = 
     """Fit to descriptors (n, d) of ordinary tomograms.
 
     The covariance is drawn towards its diagonal; the limit is the 99th percentile of distances
-    when each tomogram is left out in turn.
+    when each tomogram is left out in turn, and a quarter more: real fields have other sizes.
     """
     n = len(descriptions)
     left_out = [
@@ -118,7 +119,7 @@ def fit_ordinary(descriptions: Float64s, coarse_sha256: str, shrinkage: float = 
         for index in range(n)
     ]
     whole = _fitted(descriptions, shrinkage)
-    limit = float(np.quantile(left_out, 0.99))
+    limit = ALLOWANCE * float(np.quantile(left_out, 0.99))
     return Ordinary(whole.centre, whole.whitening, limit, coarse_sha256)
 
 
