@@ -61,10 +61,12 @@ def analyse_file(
     tomogram, findings = read_with_findings(
         path, voxel_size_angst=voxel_size_angst, contrast=contrast, tilt_range=tilt_range
     )
-    networks = chosen_networks(coarse_model, fine_model, device)
-    analysis = analyse_tomogram(tomogram, networks, on_progress=on_progress)
-    if networks is not shipped_networks(device):
+    if coarse_model is None and fine_model is None:
+        networks = shipped_networks(device)
+    else:
+        networks = chosen_networks(coarse_model, fine_model, device)
         findings = (*findings, _other_networks(networks))
+    analysis = analyse_tomogram(tomogram, networks, on_progress=on_progress)
     analysis = with_flags(analysis, findings)
     write_analysis(analysis, tomogram, out_folder)
     return analysis

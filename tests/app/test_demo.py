@@ -37,7 +37,12 @@ def simulate(params, *, seed, tomogram_id, device, on_progress):
         Provenance("0", "0" * 64, seed=seed, simulated=True),
     )
     empty = np.zeros(shape, dtype=np.uint8)
-    truth = Truth(empty, empty.astype(np.uint16), empty > 0, empty > 0, (), ())
+    nothing = empty > 0
+    truth = Truth(
+        regions=empty, instances=empty.astype(np.uint16), membrane=nothing,
+        microtubule_core=nothing, outer_membrane=nothing, inner_membrane=nothing, crista=nothing,
+        ribosome=nothing, ribosomes_angst=np.empty((0, 3)), organelles=(), filaments=(),
+    )  # fmt: skip
     return SimulatedTomogram(tomogram, tomogram.voxels, truth, params, seed)
 
 

@@ -28,12 +28,32 @@ def test_feature_names_are_unique():
     assert len(FEATURES_BY_NAME) == len(FEATURES)
 
 
+# Measured since the shipped reference cohort was: a case has nothing to be set against yet.
+NOT_IN_THE_COHORT = {
+    "mitochondrion_length_mean_nm",
+    "mitochondrion_branches_mean",
+    "mitochondrion_membrane_distance_mean_nm",
+    "mitochondrion_membrane_spacing_mean_nm",
+    "crista_volume_ratio_mean",
+    "microtubule_curvature_rms_per_um",
+    "microtubule_order",
+    "microtubule_band_turns",
+    "microtubule_band_integrity",
+    "ribosome_count",
+    "ribosome_density_per_um3",
+}
+
+
 def test_every_feature_is_measured_by_the_engine_in_the_unit_of_the_table():
     found = measure(
         (), (), mitochondria_band=(0, 0), length_band_nm=(0.0, 0.0),
         cell_volume_um3=1.0, thickness_nm=200.0,
     )  # fmt: skip
-    assert {f.name: f.unit for f in FEATURES} == {name: m.unit for name, m in found.items()}
+    units = {name: m.unit for name, m in found.items()}
+    assert {f.name: f.unit for f in FEATURES} == {
+        name: unit for name, unit in units.items() if name not in NOT_IN_THE_COHORT
+    }
+    assert set(units) >= NOT_IN_THE_COHORT
 
 
 def test_an_unknown_feature_is_named_in_the_error():

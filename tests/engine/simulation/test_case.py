@@ -55,7 +55,8 @@ def test_filaments_lie_inside_the_field_on_their_cores(simulated):
     for filament in truth.filaments:
         assert (filament.points_angst >= -15.0).all()
         assert (filament.points_angst <= high).all()
-        index = np.rint(filament.points_angst / 30.0).astype(int)
+        # An end may round to the voxel beyond it.
+        index = np.rint(filament.points_angst[1:-1] / 30.0).astype(int)
         index = np.minimum(index, np.array(SHAPE) - 1)
         assert truth.microtubule_core[tuple(index.T)].mean() > 0.97
 
