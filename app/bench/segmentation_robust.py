@@ -74,10 +74,15 @@ def _runtime_rows(name: str, network: Network, tomogram: Tomogram) -> list[Bench
     return rows
 
 
+def _sampled(network: Network, tomogram: Tomogram) -> tuple[Float32s, float, float]:
+    """A tomogram at a network's sampling, its robust centre and scale."""
+    image = resample(tomogram.voxels, network.spec.voxel_size_nm * 10.0 / tomogram.voxel_size_angst)
+    return image, *robust_centre_and_scale(image)
+
+
 def _tile(network: Network, tomogram: Tomogram) -> Float32s:
     """A normalised tile of the tomogram's middle; context as if nothing had been seen."""
-    image = resample(tomogram.voxels, network.spec.voxel_size_nm * 10.0 / tomogram.voxel_size_angst)
-    centre, scale = robust_centre_and_scale(image)
+    image, centre, scale = _sampled(network, tomogram)
     sides = [
         min(n, wanted) // network.spec.multiple * network.spec.multiple
         for n, wanted in zip(image.shape, PARITY_TILE, strict=True)
@@ -121,8 +126,7 @@ def _tile_rows(tomogram: Tomogram, networks: Networks, small: Networks) -> list[
 
 
 def _core_probability(tomogram: Tomogram, network: Network) -> Float32s:
-    image = resample(tomogram.voxels, network.spec.voxel_size_nm * 10.0 / tomogram.voxel_size_angst)
-    centre, scale = robust_centre_and_scale(image)
+    image, centre, scale = _sampled(network, tomogram)
     channel = network.spec.outputs.index(CORE_OUTPUT)
     probability = np.empty(image.shape, dtype=np.float32)
 

@@ -100,7 +100,7 @@ class CoarseFindings:
 
     def specimen(self) -> Bools:
         """Where the cell is (z, y, x)."""
-        return ~np.isin(self.winner, [self.names.index("void"), self.names.index("artefact")])
+        return _specimen(self.names, self.winner)
 
 
 def coarse_findings(
@@ -123,7 +123,7 @@ def coarse_findings(
     view = coarse_view(tomogram, network, lambda f: on_progress(0.8 * f))
     band = [view.mitochondria(replace(params, threshold=each)) for each in threshold_band]
     winner = view.winner()
-    specimen = ~np.isin(winner, [view.names.index("void"), view.names.index("artefact")])
+    specimen = _specimen(view.names, winner)
     found = CoarseFindings(
         view.names,
         winner,
@@ -166,6 +166,10 @@ def coarse_view(tomogram: Tomogram, network: Network, on_progress: OnProgress) -
     image /= np.float32(scale)
     description = describe(image, probabilities, names)
     return CoarseView(names, probabilities, depth_nm, network.spec.voxel_size_nm, description)
+
+
+def _specimen(names: Sequence[str], winner: UInt8s) -> Bools:
+    return ~np.isin(winner, [names.index("void"), names.index("artefact")])
 
 
 def _certainty(view: CoarseView, specimen: Bools) -> float:

@@ -26,8 +26,19 @@ def quality_flags(
     certainty
         Mean probability of the winning class inside the specimen.
     distance
-        From ordinary tomograms; 1 is exceeded by one ordinary tomogram in a hundred.
+        From ordinary tomograms; fewer than one of them in a hundred exceeds 1.
     """
+    flags = _volume_flags(tomogram, specimen_share, certainty, distance)
+    flags += _object_flags(organelles, filaments)
+    if tomogram.tilt_range is None:
+        flags.append(QualityFlag("info", "tilt_range_unknown", "the tilt range was not given"))
+    return tuple(flags)
+
+
+def _volume_flags(
+    tomogram: Tomogram, specimen_share: float, certainty: float, distance: float | None
+) -> list[QualityFlag]:
+    """Doubts about the recording as a whole."""
     flags = []
     thickness_nm = tomogram.size_nm[0]
     if thickness_nm < 60.0:
@@ -58,10 +69,18 @@ def quality_flags(
         flags.append(
             QualityFlag(
                 "warning", "unlike_training",
-                f"the tomogram is unlike what the networks know (distance {distance:.1f} of at "
-                "most 1): check contrast, voxel size and reconstruction; counts may be wrong",
+                f"the tomogram is unlike what the networks know (distance {distance:.1f}, ordinary "
+                "ones reach 1): check contrast, voxel size, reconstruction; counts may be wrong",
             )
         )  # fmt: skip
+    return flags
+
+
+def _object_flags(
+    organelles: Sequence[Organelle], filaments: Sequence[Filament]
+) -> list[QualityFlag]:
+    """Doubts about counts and lengths where the faces cut too much."""
+    flags = []
     mitochondria = [one for one in organelles if one.organelle_class == "mitochondrion"]
     cut = sum(one.touches_border for one in mitochondria)
     if len(mitochondria) >= 2 and cut > 0.5 * len(mitochondria):
@@ -80,6 +99,4 @@ def quality_flags(
                 "their lengths are lower bounds",
             )
         )  # fmt: skip
-    if tomogram.tilt_range is None:
-        flags.append(QualityFlag("info", "tilt_range_unknown", "the tilt range was not given"))
-    return tuple(flags)
+    return flags
