@@ -16,6 +16,10 @@ CLASS_COLOURS: dict[str, str] = {
     "ribosome": "#332288",
     "void": "#8A8F98",
 }
+# Drawn stronger than bodies: a sheet or a dot is a few voxels wide.
+SMALL = (
+    "membrane", "outer_mitochondrial_membrane", "inner_mitochondrial_membrane", "ribosome",
+)  # fmt: skip
 # Of things in a series, such as templates or numbered bodies, on white; taken in turn.
 SERIES_COLOURS = (
     "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00",

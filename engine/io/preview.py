@@ -16,7 +16,7 @@ from engine.data.arrays import Bools, Float64s, UInt8s
 from engine.data.labels import CLASS_IDS, INSTANCE_CLASSES
 from engine.data.measurements import TomogramAnalysis
 from engine.data.tomogram import Tomogram
-from engine.io.colours import CLASS_COLOURS
+from engine.io.colours import CLASS_COLOURS, SMALL
 from engine.io.digests import atomic_file
 from engine.io.preview_text import draw_side_column
 
@@ -179,9 +179,9 @@ def _rgb(name: str) -> tuple[float, float, float]:
 def _overlay(labels: UInt8s) -> Float64s:
     """Give RGBA of the class fills: light, so that the image stays readable below."""
     rgba = np.zeros((*labels.shape, 4))
-    for name in (*FILLED, "membrane"):
+    for name in (*FILLED, *SMALL):
         where = labels == CLASS_IDS[name]
-        rgba[where] = (*_rgb(name), 0.35 if name == "membrane" else 0.28)
+        rgba[where] = (*_rgb(name), 0.35 if name in SMALL else 0.28)
     return rgba
 
 

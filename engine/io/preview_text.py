@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from engine.data.labels import CLASS_IDS, INSTANCE_CLASSES
 from engine.data.measurements import TomogramAnalysis
 from engine.data.tomogram import Tomogram
+from engine.io.colours import SMALL
 
 SINGULAR_PLURAL = {
     "mitochondrion": ("mitochondrion", "mitochondria"),
@@ -120,7 +121,7 @@ def _draw_legend(column: Column, analysis: TomogramAnalysis, colours: Mapping[st
     present = {one.organelle_class for one in analysis.instances.organelles}
     if analysis.filaments:
         present.add("microtubule")
-    for name in ("membrane", "artefact"):
+    for name in (*SMALL, "artefact"):
         if bool((analysis.labels.labels == CLASS_IDS[name]).any()):
             present.add(name)
     entries = [name for name in colours if name in present]
