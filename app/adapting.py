@@ -13,8 +13,9 @@ from engine.segmentation.inference import load_network
 from engine.segmentation.network_files import read_card
 from models.labelled import LabelledTomogram, write_labelled
 from models.recipe import Recipe, Task
-from models.registry import model_folder, write_model
+from models.registry import model_folder
 from models.training import train
+from models.writing import write_model
 
 LABELS_SUFFIX = "_labels.mrc"
 BASE: dict[Task, str] = {"coarse": COARSE_MODEL, "fine": FINE_MODEL}
@@ -69,7 +70,10 @@ def adapt_network(
     paths = write_labelled(own, labelled, task, coarse)
     trained = train(recipe, work, device, report, labelled=paths)
     folder = out / name
-    write_model(trained.network, recipe, trained.metrics, folder, f"tomodx adapt {task}")
+    write_model(
+        trained.network, recipe, trained.metrics, folder, f"tomodx adapt {task}",
+        trained.calibration,
+    )  # fmt: skip
     held_out = 1 if len(paths) >= 3 else 0
     return Adapted(folder, dict(trained.metrics), len(paths), held_out)
 

@@ -18,7 +18,7 @@ FINE_WEIGHTS = {
     "microtubule_core": 4.0,
     "outer_mitochondrial_membrane": 2.0,
     "inner_mitochondrial_membrane": 2.0,
-    "ribosome": 4.0,
+    "ribosome": 20.0,
 }
 
 

@@ -16,7 +16,7 @@ from engine.segmentation.network_files import MODEL_FILE
 from models.architectures.pseudo_structures import SIDE_VOX, PseudoStructureGenerator
 from models.onnx_export import OPSET, PARITY_TOLERANCE, Parity, ParityError
 from models.pseudo_training import RADIUS_VOX, PseudoTrainingParams
-from models.registry import write_card
+from models.writing import write_card
 
 TASK = "pseudo_structures"
 # Of the training densities. A sample carries no scale: it is fitted to a template before use.

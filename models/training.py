@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import MissingFileError
+from models.calibration import Calibration, calibrate
 from models.losses import coarse_loss, fine_loss
 from models.patches import Batch, PatchSampler
 from models.recipe import Recipe
@@ -37,10 +38,11 @@ LARGEST_GRADIENT = 1e3
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network in evaluation mode and what it reached on held-out pool members."""
+    """A calibrated network in evaluation mode and what it reached on held-out pool members."""
 
     network: nn.Module
     recipe: Recipe
+    calibration: Calibration
     metrics: dict[str, float]
 
 
@@ -111,7 +113,9 @@ def _held_out(paths: list[Path]) -> list[Path]:
 
 def _finished(run: "_Run", held_out: list[Path]) -> TrainedNetwork:
     network = run.average.module.eval().cpu()
-    return TrainedNetwork(network, run.recipe, validation_metrics(network, run.recipe, held_out))
+    calibration = calibrate(network, run.recipe, held_out)
+    metrics = validation_metrics(network, run.recipe, held_out, calibration.thresholds)
+    return TrainedNetwork(network, run.recipe, calibration, metrics)
 
 
 class _Run:

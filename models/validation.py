@@ -1,6 +1,6 @@
 """How well a network does on pool members it was not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from models.training_pool import (
     COARSE_CLASSES,
     FINE_NM,
     UNKNOWN_CLASS,
-    PoolMember,
     read_member,
 )
 
@@ -23,17 +22,26 @@ N_BINS, LEAST_PROBABILITY = 10, 0.01
 
 
 def validation_metrics(
-    network: nn.Module, recipe: Recipe, paths: Sequence[Path]
+    network: nn.Module,
+    recipe: Recipe,
+    paths: Sequence[Path],
+    thresholds: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Dice and calibration error of every class or mask over all voxels of held-out members.
 
     The calibration error is that of ten bins of equal width, weighted by their voxels (Naeini et
     al. 2015, doi:10.1609/aaai.v29i1.9602), among voxels with a probability of at least 0.01: the
     rest of a volume would hide it.
+
+    Parameters
+    ----------
+    thresholds
+        Of the masks of a fine network; one half where none is given.
     """
     scores: dict[str, _Score] = {}
     for path in paths:
-        for name, seen in _seen(network, recipe, read_member(path, recipe.task)).items():
+        member = seen_member(network, recipe, path)
+        for name, seen in _seen(member, recipe, thresholds or {}):
             scores.setdefault(name, _Score()).add(seen)
     dice = {f"dice_{name}": score.dice for name, score in scores.items()}
     return dice | {f"calibration-error_{name}": score.error for name, score in scores.items()}
@@ -81,9 +89,27 @@ class _Score:
         return float(np.abs(probability - truth).sum() / max(voxels.sum(), 1.0))
 
 
+@dataclass(frozen=True)
+class SeenMember:
+    """What a network makes of the middle of a member.
+
+    Attributes
+    ----------
+    logits
+        (outputs, z, y, x) as the network gives them; of a coarse one also its depth.
+    truth, known
+        bool (classes or masks, z, y, x): what holds, and where that is known.
+    """
+
+    logits: Tensor
+    truth: Tensor
+    known: Tensor
+
+
 @torch.inference_mode()
-def _seen(network: nn.Module, recipe: Recipe, member: PoolMember) -> dict[str, _Seen]:
-    """What a network makes of the middle of a member, output by output."""
+def seen_member(network: nn.Module, recipe: Recipe, path: Path) -> SeenMember:
+    """Run a network over the middle of a pool member."""
+    member = read_member(path, recipe.task)
     image, targets = as_simulated(member), member.targets[0]
     multiple = ARCHITECTURES[recipe.architecture].multiple(len(recipe.channels))
     size = [n // multiple * multiple for n in image.shape]
@@ -97,20 +123,34 @@ def _seen(network: nn.Module, recipe: Recipe, member: PoolMember) -> dict[str, _
     shown = image[box][None]
     if recipe.context:
         shown = torch.cat([shown, torch.from_numpy(context_of(member, recipe).at(box, FINE_NM))])
-    outputs = network(shown[None])[0]
-    truth = torch.from_numpy(np.array(targets[box]))
+    logits = network(shown[None])[0]
+    labels = torch.from_numpy(np.array(targets[box]))
     if recipe.task == "coarse":
-        probability = torch.softmax(outputs[: len(COARSE_CLASSES)], dim=0)
-        winner, known = probability.argmax(0), truth != UNKNOWN_CLASS
-        return {
-            name: _Seen(probability[index], winner == index, truth == index, known)
-            for index, name in enumerate(COARSE_CLASSES)
-        }
-    probability = torch.sigmoid(outputs)
-    masks = fine_channels(truth[None, None], recipe.outputs)[0] > 0
+        truth = torch.stack([labels == index for index in range(len(COARSE_CLASSES))])
+        return SeenMember(logits, truth, (labels != UNKNOWN_CLASS).expand(truth.shape))
     said = torch.from_numpy(np.array(member.targets[1][box]))
-    known = fine_channels(said[None, None], recipe.outputs)[0] > 0
-    return {
-        name: _Seen(probability[index], probability[index] > 0.5, masks[index], known[index])
-        for index, name in enumerate(recipe.outputs)
-    }
+    truth, known = (
+        fine_channels(bits[None, None], recipe.outputs)[0] > 0 for bits in (labels, said)
+    )
+    return SeenMember(logits, truth, known)
+
+
+def _seen(
+    member: SeenMember, recipe: Recipe, thresholds: Mapping[str, float]
+) -> Iterator[tuple[str, _Seen]]:
+    """Output by output: probability, what is found, what is true."""
+    if recipe.task == "coarse":
+        probability = torch.softmax(member.logits[: len(COARSE_CLASSES)], dim=0)
+        winner = probability.argmax(0)
+        names: tuple[str, ...] = COARSE_CLASSES
+        found = [winner == index for index in range(len(names))]
+    else:
+        probability, names = torch.sigmoid(member.logits), recipe.outputs
+        found = [
+            each > thresholds.get(name, 0.5) for each, name in zip(probability, names, strict=True)
+        ]
+    for index, name in enumerate(names):
+        yield (
+            name,
+            _Seen(probability[index], found[index], member.truth[index], member.known[index]),
+        )

@@ -45,8 +45,8 @@ def train(
         _train_ordinary(context.obj, work, out)
         return
     from models.recipe import read_recipe  # noqa: PLC0415
-    from models.registry import write_model  # noqa: PLC0415
     from models.training import train as train_network  # noqa: PLC0415
+    from models.writing import write_model  # noqa: PLC0415
 
     settings: Settings = context.obj
     chosen = read_recipe(recipe)
@@ -57,7 +57,10 @@ def train(
     with settings.progress(f"training {chosen.name}") as on_progress:
         trained = train_network(chosen, work, device, on_progress)
     folder = target / chosen.name
-    write_model(trained.network, chosen, trained.metrics, folder, f"tomodx train {recipe}")
+    write_model(
+        trained.network, chosen, trained.metrics, folder, f"tomodx train {recipe}",
+        trained.calibration,
+    )  # fmt: skip
     metrics = {name: round(value, 4) for name, value in trained.metrics.items()}
     lines = "\n".join(f"  {name}: {value:.3f}" for name, value in metrics.items())
     settings.emit(
@@ -117,15 +120,18 @@ def export(
 ) -> None:
     """Export the last checkpoint of a training run to ONNX, with a parity check."""
     from models.recipe import read_recipe  # noqa: PLC0415
-    from models.registry import write_model  # noqa: PLC0415
     from models.training import load_checkpoint  # noqa: PLC0415
+    from models.writing import write_model  # noqa: PLC0415
 
     settings: Settings = context.obj
     chosen = read_recipe(recipe)
     require_writable(out / ".probe")
     trained = load_checkpoint(chosen, work)
     folder = out / chosen.name
-    write_model(trained.network, chosen, trained.metrics, folder, f"tomodx train {recipe}")
+    write_model(
+        trained.network, chosen, trained.metrics, folder, f"tomodx train {recipe}",
+        trained.calibration,
+    )  # fmt: skip
     settings.emit({"name": chosen.name, "out": str(folder)}, f"{chosen.name} written to {folder}")
 
 

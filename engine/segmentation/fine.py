@@ -52,18 +52,18 @@ def fine_view(
     context
         The outputs of the coarse network that the fine one is shown.
     threshold
-        Probability from which a voxel is in a mask.
+        Probability from which a voxel is in a mask whose network names no other.
     """
     voxel_nm = tomogram.voxel_size_angst / 10.0
     image = ResampledVolume(tomogram.voxels, network.spec.voxel_size_nm / voxel_nm)
     centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
-    level = code_of(threshold)
     index = {name: n for n, name in enumerate(network.spec.outputs)}
     n_z, n_y, n_x = tomogram.voxels.shape
     core = np.empty(image.shape, dtype=np.uint8)
     masks = {
         name: BitVolume((n_z, n_y, n_x)) for name in network.spec.outputs if name != CORE_OUTPUT
     }
+    level = {name: code_of(network.spec.mask_thresholds.get(name, threshold)) for name in masks}
     # The fine voxel of every voxel of the tomogram.
     ratio = voxel_nm / network.spec.voxel_size_nm
     nearest = [nearest_index(n, ratio, core.shape[axis]) for axis, n in enumerate((n_z, n_y, n_x))]
@@ -80,7 +80,7 @@ def fine_view(
             for voxels, own, part in zip(nearest, (z, y, x), tile.core, strict=True)
         ]
         for name, mask in masks.items():
-            inside = pack_logits(outputs[index[name]]) >= level
+            inside = pack_logits(outputs[index[name]]) >= level[name]
             mask.write((z, y, x), inside[np.ix_(*within)])
 
     run_tiled(

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class NetworkSpec:
     weak_outputs
         Outputs whose Dice on held-out simulation is below `LOWEST_DICE`: nothing that rests on
         them is reported as a number.
+    mask_thresholds
+        Probability from which a voxel is in a mask, where it is not one half.
     """
 
     name: str
@@ -44,6 +47,7 @@ class NetworkSpec:
     digest: FileDigest
     weak_outputs: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    mask_thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def file_sha256(path: Path) -> str:
@@ -99,6 +103,7 @@ def read_network_spec(folder: Path) -> NetworkSpec:
             halo_vox=int(card["halo_vox"]),
             multiple=int(card["multiple"]),
             context=tuple(card.get("context", ())),
+            mask_thresholds=dict(card.get("mask_thresholds", {})),
             weak_outputs=_weak_outputs(card.get("metrics", {})),
             digest=FileDigest(f"{folder.name}/{MODEL_FILE}", file_sha256(folder / MODEL_FILE)),
         )

@@ -9,9 +9,10 @@ from engine.errors import BadInputError, MissingFileError, ModelFileError
 from engine.segmentation.inference import OnnxRuntime, load_network, run_tiled
 from engine.segmentation.network_files import MODEL_FILE
 from models.recipe import Recipe, read_recipe
-from models.registry import list_models, verify_models, write_model
+from models.registry import list_models, verify_models
 from models.table import ARCHITECTURES
 from models.training import make_network, train
+from models.writing import write_model
 
 TINY = {
     "name": "tiny",

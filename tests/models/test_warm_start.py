@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from models.registry import write_model
 from models.training import make_network
 from models.warm_start import take_weights
+from models.writing import write_model
 from tests.models.test_networks import tiny
 
 CHANNELS = [4, 6]
