@@ -72,3 +72,12 @@ def fine_loss(outputs: Tensor, targets: Tensor, names: Sequence[str]) -> Tensor:
     # Two masks as ever: a recipe with more of them keeps the balance of both terms.
     probabilities = torch.sigmoid(outputs) * known
     return 0.5 * len(names) * entropy + soft_dice_loss(probabilities, wanted * known)
+
+
+def distillation_loss(outputs: Tensor, taught: Tensor) -> Tensor:
+    """Cross-entropy of masks with a teacher's probabilities (n, c, z, y, x), as `fine_loss` scales.
+
+    After Hinton et al. (2015), arXiv:1503.02531, at temperature 1: the teacher is calibrated.
+    """
+    entropy = functional.binary_cross_entropy_with_logits(outputs, taught)
+    return 0.5 * outputs.shape[1] * entropy

@@ -22,7 +22,6 @@ from models.training_pool import (
     COARSE_CLASSES,
     CONTEXT,
     FINE_BITS,
-    FINE_NM,
     PoolMember,
     read_member,
 )
@@ -70,8 +69,12 @@ class PatchSampler:
         self, paths: Sequence[Path], recipe: Recipe, labelled: Sequence[Path] = ()
     ) -> None:
         self.recipe = recipe
-        self.sources = [_source(read_member(path, recipe.task), recipe) for path in paths]
-        self.own = [_source(read_member(path, recipe.task), recipe) for path in labelled]
+        self.sources = [
+            _source(read_member(path, recipe.task, recipe.binning), recipe) for path in paths
+        ]
+        self.own = [
+            _source(read_member(path, recipe.task, recipe.binning), recipe) for path in labelled
+        ]
 
     def batches(self, first: int, last: int, n_threads: int) -> Iterator[Batch]:
         """The batches of steps `first` to `last` - 1 in order, made ahead by some threads."""
@@ -130,7 +133,7 @@ class PatchSampler:
             return torch.empty((0, *size))
         context = context_of(member, self.recipe)
         z, y, x = (slice(start, start + n) for start, n in zip(corner, size, strict=True))
-        values = torch.from_numpy(context.at((z, y, x), FINE_NM))
+        values = torch.from_numpy(context.at((z, y, x), self.recipe.voxel_size_nm))
         return values * float(rng.random() >= WITHOUT_CONTEXT)
 
     def _corner(self, rng: np.random.Generator, source: _Source, size: Size) -> Sequence[int]:

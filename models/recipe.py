@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from engine.errors import BadInputError, MissingFileError
 
 Task = Literal["coarse", "fine"]
 
+# Sampling of the pool's volumes for each task.
+TASK_NM: dict[Task, float] = {"coarse": 6.4, "fine": 2.4}
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -53,10 +55,14 @@ class Recipe(BaseModel):
         Compute in bfloat16 where that is allowed (weights and losses stay float32). On CPUs,
         patches must then keep at least four voxels a side at the deepest level: with two, torch
         2.13 returns weight gradients from memory that was never written.
+    voxel_size_nm
+        That of the task, or a whole multiple of it for a fine network.
     context
         Outputs of the coarse network that a fine one is shown beside the density.
     start_from
         Shipped network whose weights training starts with, where the layers are the same.
+    teacher
+        Shipped network, shown the same, whose probabilities are taught beside the truth.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,6 +83,24 @@ class Recipe(BaseModel):
     seed: int
     context: tuple[str, ...] = ()
     start_from: str | None = None
+    teacher: str | None = None
+
+    @property
+    def binning(self) -> int:
+        """Voxels of its task's sampling along the side of one of the network's own."""
+        return round(self.voxel_size_nm / TASK_NM[self.task])
+
+    @model_validator(mode="after")
+    def _check_sampling(self) -> "Recipe":
+        own = self.binning * TASK_NM[self.task]
+        if self.binning < 1 or abs(own - self.voxel_size_nm) > 1e-6:
+            raise ValueError(
+                f"voxel_size_nm is {self.voxel_size_nm}: expected {TASK_NM[self.task]} or a "
+                "multiple of it"
+            )
+        if self.task == "coarse" and self.binning > 1:
+            raise ValueError("voxel_size_nm: a coarse network is never binned")
+        return self
 
 
 def read_recipe(name_or_path: str) -> Recipe:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from models.architectures.convnet3d import ConvNet3D, convnet_receptive_radius_vox
+from models.architectures.slice_cnn import SliceCnn, slice_receptive_radius_vox
+from models.architectures.ssn3d import Ssn3D, ssn_receptive_radius_vox
 from models.architectures.stem_unet import StemUNet3D, stem_receptive_radius_vox
 from models.architectures.unet import UNet3D, receptive_radius_vox
 
@@ -35,4 +38,7 @@ class Architecture:
 ARCHITECTURES: dict[str, Architecture] = {
     "unet3d": Architecture(UNet3D, receptive_radius_vox),
     "stem_unet3d": Architecture(StemUNet3D, stem_receptive_radius_vox, extra_halvings=1),
+    "slice_cnn": Architecture(SliceCnn, slice_receptive_radius_vox),
+    "convnet3d": Architecture(ConvNet3D, convnet_receptive_radius_vox),
+    "ssn3d": Architecture(Ssn3D, ssn_receptive_radius_vox, extra_halvings=1),
 }

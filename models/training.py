@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.errors import MissingFileError
+from engine.errors import BadInputError, MissingFileError
+from engine.segmentation.inference import load_network
 from models.calibration import Calibration, calibrate
-from models.losses import coarse_loss, fine_loss
+from models.losses import coarse_loss, distillation_loss, fine_loss
 from models.patches import Batch, PatchSampler
 from models.recipe import Recipe
 from models.registry import model_folder
@@ -118,6 +120,25 @@ def _finished(run: "_Run", held_out: list[Path]) -> TrainedNetwork:
     return TrainedNetwork(network, run.recipe, calibration, metrics)
 
 
+class _Teacher:
+    """A finished network whose probabilities another one is taught."""
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        self.network = load_network(model_folder(recipe.teacher or ""), device)
+        spec = self.network.spec
+        if spec.context != recipe.context or not set(recipe.outputs) <= set(spec.outputs):
+            raise BadInputError(
+                f"{recipe.name}: its teacher {spec.name} is shown {list(spec.context)} and knows "
+                f"{list(spec.outputs)}; the recipe must ask for the same"
+            )
+        self.order = [spec.outputs.index(name) for name in recipe.outputs]
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """What it makes of images (n, 1 + context, z, y, x): (n, outputs, z, y, x)."""
+        logits = [self.network.runtime.run(one.numpy())[self.order] for one in images.contiguous()]
+        return torch.sigmoid(torch.from_numpy(np.stack(logits)))
+
+
 class _Run:
     """State of one training run, restored from its checkpoint where there is one."""
 
@@ -129,6 +150,7 @@ class _Run:
         # Convolutions run a third faster on the CPU in this layout.
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.network = network
+        self.teacher = _Teacher(recipe, device) if recipe.teacher else None
         self.average = torch.optim.swa_utils.AveragedModel(
             network,
             multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE_DECAY),
@@ -165,6 +187,9 @@ class _Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
             outputs = self.network(images)
         loss = self._loss(outputs.float(), batch.targets.to(self.device))
+        if self.teacher is not None:
+            taught = self.teacher.probabilities(batch.images).to(self.device)
+            loss = loss + distillation_loss(outputs.float(), taught)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         if float(norm) < LARGEST_GRADIENT:

@@ -26,10 +26,10 @@ from engine.segmentation.inference import Network, available_cores, load_network
 from engine.segmentation.resampling import resample, resample_nearest, resampled_length
 from engine.simulation.case import SimulatedTomogram, Truth, simulate_tomogram
 from engine.simulation.params import SimulationParams, draw_acquisition, draw_scene
-from models.recipe import PoolRecipe, Task
+from models.recipe import TASK_NM, PoolRecipe, Task
 from models.registry import model_folder
 
-COARSE_NM, FINE_NM = 6.4, 2.4
+COARSE_NM, FINE_NM = TASK_NM["coarse"], TASK_NM["fine"]
 # The depth of a voxel below its own mitochondrion's surface, stored as uint8: 255 = 150 nm.
 DEPTH_FULL_SCALE_NM = 150.0
 COARSE_CLASSES = (
@@ -159,8 +159,8 @@ def write_member(path: Path, arrays: dict[str, AnyArray]) -> None:
     beside.rename(path)
 
 
-def read_member(path: Path, task: Task) -> PoolMember:
-    """A member at the sampling of a network's task."""
+def read_member(path: Path, task: Task, binning: int = 1) -> PoolMember:
+    """A member at the sampling of a network's task, or binned from it (fine ones alone)."""
 
     def mapped(name: str) -> AnyArray:
         return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
@@ -173,13 +173,41 @@ def read_member(path: Path, task: Task) -> PoolMember:
     else:
         targets = (mapped("fine_masks"), np.broadcast_to(np.uint8(ALL_BITS), signal.shape))
     has_context = task == "fine" and (path / "fine_context.npy").is_file()
+    noise = mapped(f"{task}_noise") if (path / f"{task}_noise.npy").is_file() else None
+    if binning > 1:
+        signal = _binned(signal, binning)
+        noise = None if noise is None else _binned(noise, binning)
+        targets = (_binned_bits(targets[0], binning), _binned_bits(targets[1], binning))
     return PoolMember(
         signal=signal,
-        noise=mapped(f"{task}_noise") if (path / f"{task}_noise.npy").is_file() else None,
+        noise=noise,
         targets=targets,
         snr=float(mapped("snr")),
         context=Context(mapped("fine_context"), COARSE_NM) if has_context else None,
     )
+
+
+def _blocks(volume: AnyArray, binning: int) -> AnyArray:
+    """Blocks (z, y, x, binning^3) of a volume; what is left at its far faces falls away."""
+    z, y, x = (n // binning for n in volume.shape)
+    cut = volume[: z * binning, : y * binning, : x * binning]
+    split = cut.reshape(z, binning, y, binning, x, binning)
+    return split.transpose(0, 2, 4, 1, 3, 5).reshape(z, y, x, binning**3)
+
+
+def _binned(volume: AnyArray, binning: int) -> AnyArray:
+    means = _blocks(volume, binning).mean(axis=3, dtype=np.float32)
+    return np.asarray(means, dtype=volume.dtype)
+
+
+def _binned_bits(masks: AnyArray, binning: int) -> AnyArray:
+    """Bits that at least half of a block's voxels have."""
+    blocks = _blocks(masks, binning)
+    halves = np.zeros(blocks.shape[:3], dtype=np.uint8)
+    for bit in FINE_BITS.values():
+        many = ((blocks & bit) > 0).sum(axis=3) * 2 >= binning**3
+        halves |= np.where(many, np.uint8(bit), np.uint8(0))
+    return halves
 
 
 def training_arrays(

@@ -13,7 +13,6 @@ from models.recipe import Recipe
 from models.table import ARCHITECTURES
 from models.training_pool import (
     COARSE_CLASSES,
-    FINE_NM,
     UNKNOWN_CLASS,
     read_member,
 )
@@ -109,7 +108,7 @@ class SeenMember:
 @torch.inference_mode()
 def seen_member(network: nn.Module, recipe: Recipe, path: Path) -> SeenMember:
     """Run a network over the middle of a pool member."""
-    member = read_member(path, recipe.task)
+    member = read_member(path, recipe.task, recipe.binning)
     image, targets = as_simulated(member), member.targets[0]
     multiple = ARCHITECTURES[recipe.architecture].multiple(len(recipe.channels))
     size = [n // multiple * multiple for n in image.shape]
@@ -122,7 +121,9 @@ def seen_member(network: nn.Module, recipe: Recipe, path: Path) -> SeenMember:
     box = (z, y, x)
     shown = image[box][None]
     if recipe.context:
-        shown = torch.cat([shown, torch.from_numpy(context_of(member, recipe).at(box, FINE_NM))])
+        shown = torch.cat(
+            [shown, torch.from_numpy(context_of(member, recipe).at(box, recipe.voxel_size_nm))]
+        )
     logits = network(shown[None])[0]
     labels = torch.from_numpy(np.array(targets[box]))
     if recipe.task == "coarse":

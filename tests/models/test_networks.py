@@ -8,6 +8,7 @@ import yaml
 from engine.errors import BadInputError, MissingFileError, ModelFileError
 from engine.segmentation.inference import OnnxRuntime, load_network, run_tiled
 from engine.segmentation.network_files import MODEL_FILE
+from models.losses import distillation_loss
 from models.recipe import Recipe, read_recipe
 from models.registry import list_models, verify_models
 from models.table import ARCHITECTURES
@@ -37,6 +38,9 @@ TINY = {
     "learning_rate": 0.01,
     "seed": 5,
 }
+
+
+SHIPPED_RECIPES = ("coarse", "fine", "student", "chen2017", "convnet3d", "ssn3d")
 
 
 def tiny(**changes):
@@ -75,10 +79,17 @@ def test_no_voxel_beyond_the_receptive_radius_changes_the_result(name, n_levels)
 
 
 def test_shipped_recipes_leave_the_held_out_family_out():
-    for name in ("coarse", "fine"):
+    for name in SHIPPED_RECIPES:
         assert set(read_recipe(name).pool.families) == {"A", "B"}
     with pytest.raises(ValueError, match="families"):
         tiny(pool={**TINY["pool"], "families": ["C"]})
+
+
+def test_a_recipe_asks_for_the_sampling_of_its_task_or_a_multiple():
+    assert tiny(voxel_size_nm=4.8).binning == 2
+    for task, voxel_nm in (("fine", 3.0), ("fine", 1.2), ("coarse", 12.8), ("coarse", 2.4)):
+        with pytest.raises(ValueError, match="voxel_size_nm"):
+            tiny(task=task, voxel_size_nm=voxel_nm)
 
 
 def test_recipe_faults_are_named_in_one_error(tmp_path):
@@ -161,3 +172,11 @@ def test_training_resumes_and_ends_alike(tmp_path):
     assert [path.stat().st_mtime_ns for path in pool] == times
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_teacher_says_itself_costs_least():
+    torch.manual_seed(0)
+    taught = torch.rand((1, 2, 4, 4, 4))
+    same = distillation_loss(torch.logit(taught), taught)
+    other = distillation_loss(torch.logit(taught) + 0.5, taught)
+    assert float(same) < float(other)

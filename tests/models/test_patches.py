@@ -7,6 +7,7 @@ from engine.segmentation.resampling import resample
 from models.patches import CLIP, PatchSampler, as_simulated, mixed
 from models.training_pool import (
     CORE_BIT,
+    FINE_BITS,
     FINE_NM,
     build_pool,
     read_member,
@@ -29,9 +30,9 @@ def test_a_batch_depends_on_seed_and_step_alone(members):
     assert not torch.equal(first.batch(7).images, first.batch(8).images)
 
 
-@pytest.mark.parametrize("task", ["coarse", "fine"])
-def test_patches_are_finite_clipped_and_as_large_as_asked_for(members, task):
-    recipe = tiny(task=task, patches=[[16, 96, 24]])
+@pytest.mark.parametrize(("task", "voxel_nm"), [("coarse", 6.4), ("fine", 2.4), ("fine", 4.8)])
+def test_patches_are_finite_clipped_and_as_large_as_asked_for(members, task, voxel_nm):
+    recipe = tiny(task=task, voxel_size_nm=voxel_nm, patches=[[16, 96, 24]])
     for step in range(4):
         batch = PatchSampler(members, recipe).batch(step)
         assert batch.images.shape == (2, 1, 16, 96, 24)
@@ -48,6 +49,18 @@ def test_signal_and_noise_of_a_member_sum_to_its_tomogram(tmp_path):
     centre, scale = robust_centre_and_scale(whole)
     found = as_simulated(read_member(tmp_path / "0000", "fine")).numpy()
     np.testing.assert_allclose(found, np.clip((whole - centre) / scale, -CLIP, CLIP), atol=0.02)
+
+
+def test_a_binned_member_is_the_mean_of_blocks_and_the_majority_of_bits(members):
+    whole, binned = read_member(members[0], "fine"), read_member(members[0], "fine", 2)
+    z, y, x = binned.signal.shape
+    assert (z, y, x) == tuple(n // 2 for n in whole.signal.shape)
+    corner = np.asarray(whole.signal[2:4, 4:6, 6:8], dtype=np.float32)
+    assert binned.signal[1, 2, 3] == pytest.approx(corner.mean(), abs=0.01)
+    bits = (whole.targets[0][: 2 * z, : 2 * y, : 2 * x] & CORE_BIT) > 0
+    counts = sum(bits[a::2, b::2, c::2].astype(int) for a in (0, 1) for b in (0, 1) for c in (0, 1))
+    np.testing.assert_array_equal((binned.targets[0] & CORE_BIT) > 0, counts >= 4)
+    assert (binned.targets[1] == sum(FINE_BITS.values())).all()
 
 
 def test_half_of_the_fine_patches_hold_a_microtubule_although_few_voxels_do(members):
@@ -88,4 +101,6 @@ def test_recoloured_signal_and_noise_keep_their_variances():
 
 
 def test_the_tiny_recipe_of_these_tests_is_the_shipped_kind():
-    assert set(TINY) | {"bfloat16", "context", "start_from"} == set(type(tiny()).model_fields)
+    assert set(TINY) | {"bfloat16", "context", "start_from", "teacher"} == set(
+        type(tiny()).model_fields
+    )
