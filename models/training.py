@@ -64,7 +64,8 @@ def train(
 ) -> TrainedNetwork:
     """Train or go on training; checkpoints, log and pool live in `work_folder`.
 
-    One member in ten of the pool is never trained on: it gives the card's metrics.
+    One member in ten of the pool is never trained on: it gives the card's metrics and calibrates
+    the network. A recipe of no steps calibrates the network that it starts from on all of them.
 
     Parameters
     ----------
@@ -74,11 +75,12 @@ def train(
     """
     report = on_progress or (lambda fraction: None)
     paths = build_pool(work_folder, recipe.pool, device, lambda done: report(POOL_SHARE * done))
-    held_out = _held_out(paths)
+    held_out = paths if recipe.steps == 0 else _held_out(paths)
     own = list(labelled)
     if len(own) >= FEWEST_TO_HOLD_OUT:
         held_out = [own.pop()]
-    sampler = PatchSampler([path for path in paths if path not in held_out], recipe, own)
+    shown = [path for path in paths if path not in held_out]
+    sampler = PatchSampler(shown if recipe.steps else paths, recipe, own)
     run = _Run(recipe, work_folder, device)
     if run.step == 0 and recipe.start_from:
         run.start_from(model_folder(recipe.start_from), sampler)

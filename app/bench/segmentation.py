@@ -1,6 +1,6 @@
 """`tomodx bench segmentation`: counts, lengths and masks against exact truth, family by family."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 
 import numpy as np
@@ -17,16 +17,26 @@ from app.bench.segmentation_scenes import (
     Scored,
     score_index,
 )
+from app.wiring import FINE_MODEL
 from engine.one_thread import one_thread_processes
 from engine.segmentation.inference import available_cores
+from models.registry import TRAINED_FOLDER
 
 PER_FAMILY = {"quick": 2, "full": 67}
+# Baselines of the field, and the student of the shipped network.
+RIVALS = ("chen2017-1", "convnet3d-1", "ssn3d-1", "student-1")
+RIVALS_PER_FAMILY = {"quick": 1, "full": 6}
+COMPARED = (
+    "microtubule_length_missed", "microtubule_length_false", "microtubule_length_mean",
+    "microtubule_centreline", "membrane_dice",
+)  # fmt: skip
 
 
 def run(tier: str, device: str, on_progress: Callable[[float], None]) -> BenchResult:
     """Simulate organelle-rich tomograms that no training saw, analyse, compare; then the rest."""
-    scored = scored_tomograms(PER_FAMILY[tier], device, lambda f: on_progress(0.7 * f))
-    rows = scored_rows(scored)
+    scored = scored_tomograms(tier, device, lambda f: on_progress(0.7 * f))
+    rows = scored_rows([one[FINE_MODEL] for one in scored])
+    rows += rival_rows([one for one in scored if len(one) > 1])
     rows += real_rows(device)
     on_progress(0.8)
     rows += parity_rows(device)
@@ -40,18 +50,50 @@ def run(tier: str, device: str, on_progress: Callable[[float], None]) -> BenchRe
 
 
 def scored_tomograms(
-    per_family: int, device: str, on_progress: Callable[[float], None]
-) -> list[Scored]:
-    """Every benchmark tomogram scored, a process a core; the result depends on no order."""
-    count = per_family * len(FAMILIES)
+    tier: str, device: str, on_progress: Callable[[float], None]
+) -> list[dict[str, Scored]]:
+    """Every benchmark tomogram scored, a process a core; the result depends on no order.
+
+    The first few of each family are scored with the other fine networks of the registry, too.
+    """
+    count = PER_FAMILY[tier] * len(FAMILIES)
+    n_compared = RIVALS_PER_FAMILY[tier] * len(FAMILIES)
+    rivals = [name for name in RIVALS if (TRAINED_FOLDER / name).is_dir()]
     n_workers = 1 if device == "cuda" else min(available_cores(), count)
-    done: dict[int, Scored] = {}
+    done: dict[int, dict[str, Scored]] = {}
     with one_thread_processes(n_workers) as workers:
-        running = {workers.submit(score_index, index, device): index for index in range(count)}
+        running = {
+            workers.submit(score_index, index, device, rivals if index < n_compared else ()): index
+            for index in range(count)
+        }
         for number, future in enumerate(as_completed(running), start=1):
             done[running[future]] = future.result()
             on_progress(number / count)
     return [done[index] for index in range(count)]
+
+
+def rival_rows(scored: Sequence[Mapping[str, Scored]]) -> list[BenchRow]:
+    """What other fine networks reach on the same tomograms; traced and scored alike.
+
+    Each was trained on the same pool; how long, its card says.
+    """
+    rows = []
+    for name in scored[0] if scored else ():
+        own = [one[name] for one in scored]
+        rows += [
+            row for row in rows_of(f"_of_{name}", own, goals=False)
+            if row.metric.startswith(COMPARED)
+        ]  # fmt: skip
+        seconds = sum(one.cpu_seconds for one in own)
+        shipped = sum(one[FINE_MODEL].cpu_seconds for one in scored)
+        rows.append(
+            BenchRow(
+                f"cpu_time_of_an_analysis_with_{name}", seconds / max(shipped, 1e-9),
+                "of that with the shipped network", "lower",
+                baseline=f"{len(own)} tomograms, each on one core",
+            )
+        )  # fmt: skip
+    return rows
 
 
 def scored_rows(scored: Sequence[Scored]) -> list[BenchRow]:

@@ -1,11 +1,12 @@
 """Simulated and rendered tomograms with known truth, analysed and scored one by one."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from app.wiring import shipped_networks
+from app.wiring import FINE_MODEL, chosen_networks, shipped_networks
 from engine.data.arrays import Float64s
 from engine.data.filaments import Filament
 from engine.data.labels import CLASS_IDS
@@ -60,6 +61,8 @@ class Scored:
         Of matched mitochondria.
     by_rise, by_turn
         (found, all) samples of true lines by `RISE_BINS_DEG` and `TURN_BINS_DEG`.
+    cpu_seconds
+        Of the analysis.
     """
 
     family: str
@@ -78,6 +81,7 @@ class Scored:
     crista_ratio_error: float | None = None
     by_rise: tuple[tuple[int, int], ...] = field(default=((0, 0),) * len(RISE_BINS_DEG))
     by_turn: tuple[tuple[int, int], ...] = field(default=((0, 0),) * len(TURN_BINS_DEG))
+    cpu_seconds: float = 0.0
 
 
 def bench_params(family: Family, index: int) -> tuple[SimulationParams, int]:
@@ -95,13 +99,26 @@ def bench_params(family: Family, index: int) -> tuple[SimulationParams, int]:
     return SimulationParams(scene, acquisition), int(rng.integers(2**31))
 
 
-def score_index(index: int, device: str) -> Scored:
-    """Simulate, analyse and score one benchmark tomogram."""
+def score_index(index: int, device: str, others: Sequence[str] = ()) -> dict[str, Scored]:
+    """Simulate, analyse and score one benchmark tomogram, by name of the fine network.
+
+    Parameters
+    ----------
+    others
+        Fine networks of the registry that are tried in the shipped one's place.
+    """
     family = FAMILIES[index % len(FAMILIES)]
     params, seed = bench_params(family, index)
     simulated = simulate_tomogram(params, seed=seed)
-    analysis = analyse_tomogram(simulated.tomogram, shipped_networks(device))
-    return score(family, simulated.tomogram, simulated.truth, analysis)
+    scored = {}
+    for name in (FINE_MODEL, *others):
+        networks = chosen_networks(None, None if name == FINE_MODEL else name, device)
+        started = time.process_time()
+        analysis = analyse_tomogram(simulated.tomogram, networks)
+        seconds = time.process_time() - started
+        own = score(family, simulated.tomogram, simulated.truth, analysis)
+        scored[name] = replace(own, cpu_seconds=seconds)
+    return scored
 
 
 def score(family: str, tomogram: Tomogram, truth: Truth, analysis: TomogramAnalysis) -> Scored:

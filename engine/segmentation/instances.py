@@ -67,10 +67,10 @@ def find_bodies(
     """
     bodies: list[Body] = []
     for name in [each for each in INSTANCE_CLASSES if each in probabilities]:
-        mask = probabilities[name] > params.threshold
-        mask = ndimage.binary_fill_holes(ndimage.binary_opening(mask))
+        whole = probabilities[name] > params.threshold
+        mask = ndimage.binary_fill_holes(ndimage.binary_opening(whole))
         depth = depth_nm if name == "mitochondrion" else own_depth(mask, voxel_size_nm)
-        ids = separate(mask, depth, params)
+        ids = with_rim(separate(mask, depth, params), whole)
         smallest_um3 = SMALLEST_OTHER_UM3.get(name, SMALLEST_MITOCHONDRION_UM3)
         bodies += _bodies(ids, probabilities[name], name, smallest_um3, voxel_size_nm)
     return bodies
@@ -108,6 +108,16 @@ def separate(mask: Bools, depth_nm: Float32s, params: InstanceParams) -> Ints:
         ids[box][component] = parts[component] + n_bodies
         n_bodies += int(parts.max())
     return ids
+
+
+def with_rim(ids: Ints, mask: Bools) -> Ints:
+    """Give bodies back the voxels of a mask that opening took from their surfaces.
+
+    Opening parts what hangs together by a thread, and shaves 3 % off a mitochondrion's volume on
+    the way. A voxel returns to the body whose face it touches (of several, to the latest id).
+    """
+    beside = ndimage.grey_dilation(ids, footprint=ndimage.generate_binary_structure(3, 1))
+    return np.asarray(np.where((ids == 0) & mask, beside, ids))
 
 
 def _parts(component: Bools, depth: Float32s, params: InstanceParams) -> Ints:

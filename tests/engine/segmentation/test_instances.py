@@ -58,6 +58,19 @@ def test_a_body_below_the_smallest_volume_is_dropped():
     assert len(found(*spheres((20, 40, 40, 11.0)))) == 1
 
 
+def test_a_rough_surface_keeps_its_volume_and_a_thread_still_parts():
+    """Opening by one voxel takes knobs and threads; knobs come back, bodies stay apart."""
+    mask, depth = spheres((20, 40, 20, 11), (20, 40, 60, 11))
+    rng = np.random.default_rng(0)
+    rim = ndimage.binary_dilation(mask > 0) & (mask == 0)
+    mask[rim & (rng.random(SHAPE) < 0.15)] = 1.0
+    mask[20, 40, 30:50] = 1.0
+    bodies = found(mask, depth)
+    assert len(bodies) == 2
+    # Only the thread's middle belongs to nobody.
+    assert mask.sum() - 20 <= sum(body.mask.sum() for body in bodies) <= mask.sum()
+
+
 def test_sphere_has_volume_surface_and_sphericity_of_a_sphere():
     radius_um = 14 * VOXEL_NM * 1e-3
     bodies = found(*spheres((20, 40, 40, 14)))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis.strategies import floats, integers
 
 from engine.segmentation.resampling import (
@@ -37,6 +37,8 @@ def test_a_ramp_keeps_its_positions(ratio):
 @settings(deadline=None, max_examples=40)
 @given(integers(1, 50), floats(0.3, 7.0), integers(0, 40), integers(1, 40))
 def test_a_box_is_what_the_whole_matrices_give(n_z, ratio, start, length):
+    # Nearer to one, `resample` leaves the voxels as they are.
+    assume(ratio == 1.0 or abs(ratio - 1.0) > 1e-5)
     volume = np.random.default_rng(1).normal(size=(n_z, 45, 38)).astype(np.float32)
     z, y, x = (resampling_matrix(n, ratio) for n in volume.shape)
     whole = np.einsum("ai,bj,ck,ijk->abc", z, y, x, volume, optimize=True)
