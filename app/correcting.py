@@ -2,12 +2,14 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 
 from app.evidence import organelles_of
 from engine.data.labels import INSTANCE_CLASSES
+from engine.data.organelles import Organelle
 from engine.errors import BadInputError
 from engine.io.analysis_files import INSTANCES, instance_table_text, read_instances
 from engine.io.digests import fresh_folder, sha256_of, write_text_atomically
@@ -20,11 +22,17 @@ TABLE, COUNTS, LOG = "instances.csv", "counts.csv", "corrections.json"
 
 @dataclass(frozen=True)
 class CorrectedAnalysis:
-    """Where the corrected result lies, and the counts before and after, by class."""
+    """Where the corrected result lies, what was said, and counts before and after, by class."""
 
     folder: Path
     counts: dict[str, tuple[int, int]]
-    n_corrections: int
+    corrections: tuple[Correction, ...]
+    organelles: tuple[Organelle, ...]
+
+    @property
+    def n_corrections(self) -> int:
+        """How many there are."""
+        return len(self.corrections)
 
 
 def correct_analysis(analysis: Path, new: Correction | None) -> CorrectedAnalysis:
@@ -41,26 +49,17 @@ def correct_analysis(analysis: Path, new: Correction | None) -> CorrectedAnalysi
         No analysis, a log of another analysis, or a correction that does not fit.
     """
     analysis = analysis.resolve()
-    table = read_instances(analysis)
     ids, voxel_angst = read_labels(analysis / INSTANCES)
-    digest = sha256_of(analysis / INSTANCES)
-    log = analysis.with_name(analysis.name + LOG_SUFFIX)
-    corrections = [*_read_log(log, digest), *([new] if new else [])]
-    automatic = organelles_of(table)
+    automatic, digest, before = _said(analysis)
+    corrections = [*before, *([new] if new else [])]
     result = corrected(ids, automatic, corrections, voxel_angst / 10.0)
     # The log first: it is what cannot be computed again.
     text = json.dumps(
         {"instances_sha256": digest, "corrections": [asdict(one) for one in corrections]},
         indent=1, ensure_ascii=False,
     )  # fmt: skip
-    write_text_atomically(log, text + "\n")
-    counts = {
-        name: (
-            sum(one.organelle_class == name for one in automatic),
-            sum(one.organelle_class == name for one in result.organelles),
-        )
-        for name in INSTANCE_CLASSES
-    }
+    write_text_atomically(analysis.with_name(analysis.name + LOG_SUFFIX), text + "\n")
+    counts = _counts(automatic, result.organelles)
     folder = analysis.with_name(analysis.name + FOLDER_SUFFIX)
     with fresh_folder(folder) as staging:
         write_volume(
@@ -69,7 +68,43 @@ def correct_analysis(analysis: Path, new: Correction | None) -> CorrectedAnalysi
         write_text_atomically(staging / TABLE, _with_reader(result))
         write_text_atomically(staging / COUNTS, _counts_text(counts))
         write_text_atomically(staging / LOG, text + "\n")
-    return CorrectedAnalysis(folder, counts, len(corrections))
+    return CorrectedAnalysis(folder, counts, tuple(corrections), result.organelles)
+
+
+def said_of(analysis: Path) -> CorrectedAnalysis:
+    """What readers have said of an analysis so far; nothing is written.
+
+    Raises
+    ------
+    MissingFileError, BadInputError
+        As `correct_analysis`.
+    """
+    analysis = analysis.resolve()
+    automatic, _, corrections = _said(analysis)
+    after = automatic
+    if corrections:
+        ids, voxel_angst = read_labels(analysis / INSTANCES)
+        after = corrected(ids, automatic, corrections, voxel_angst / 10.0).organelles
+    folder = analysis.with_name(analysis.name + FOLDER_SUFFIX)
+    return CorrectedAnalysis(folder, _counts(automatic, after), tuple(corrections), after)
+
+
+def _said(analysis: Path) -> tuple[tuple[Organelle, ...], str, list[Correction]]:
+    """Automatic instances, the digest of their volume, and the corrections so far."""
+    automatic = tuple(organelles_of(read_instances(analysis)))
+    digest = sha256_of(analysis / INSTANCES)
+    log = analysis.with_name(analysis.name + LOG_SUFFIX)
+    return automatic, digest, _read_log(log, digest)
+
+
+def _counts(before: Sequence[Organelle], after: Sequence[Organelle]) -> dict[str, tuple[int, int]]:
+    return {
+        name: (
+            sum(one.organelle_class == name for one in before),
+            sum(one.organelle_class == name for one in after),
+        )
+        for name in INSTANCE_CLASSES
+    }
 
 
 def _with_reader(result: Corrected) -> str:

@@ -21,6 +21,7 @@ MAY_TOUCH_DISK = (
     "cohorts/store/",
     "models/onnx_export.py",
     "models/registry.py",
+    "models/writing.py",
     "diagnostics/report_io.py",
     "app/",
     # A network reaches the engine only as a file whose hash is checked.

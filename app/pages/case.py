@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import markup
 from app.case_data import case_view, shown_tomogram, voxel_wanted
+from app.correction_panel import show_correction_panel
 from app.frame import show_empty, show_title
 from app.job_panel import show_report_panel
 from app.viewer import Jump, case_address, show_viewer, viewer_data
@@ -85,6 +86,7 @@ if opened is not None and opened.analysis_folder is not None:
         )
         voxel = voxel_wanted(st.query_params.get("at"))
         show_viewer(data, Jump(ticket=str(voxel), voxel=voxel) if voxel else None)
+        show_correction_panel(folder)
     except PipelineError as error:
         show_empty("This analysis cannot be shown", str(error))
 elif opened is not None:

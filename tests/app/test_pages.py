@@ -153,6 +153,30 @@ def test_the_report_button_queues_one_job(full, shipped):
     current_store().cancel_job(jobs[0].job_id)
 
 
+def test_a_reader_rejects_an_instance_on_the_case_page(tmp_path, shipped):
+    home = make_store(tmp_path / "tomodx")
+    with site(Site(Settings(store=str(home.store_path)), home.data_root)):
+        driver = open_page("case.py", donor="P01")
+        assert "No corrections yet" in said(driver)
+        key = next(one.key for one in driver.button if one.key and "correct-add" in one.key)
+        name = key.removeprefix("correct-add-")
+        driver.button(key=key).click().run()
+        assert "give a pseudonym" in driver.error[0].value
+        driver.text_input(key=f"correct-reader-{name}").set_value("reader-2").run()
+        driver.button(key=key).click().run()
+        assert "a correction needs a reason" in driver.error[0].value
+        driver.selectbox(key=f"correct-kind-{name}").set_value("reject").run()
+        driver.multiselect(key=f"correct-ids-{name}-reject").set_value([1]).run()
+        driver.text_input(key=f"correct-reason-{name}").set_value("a <b>vesicle</b>").run()
+        driver.button(key=key).click().run()
+        text = said(driver)
+        assert "<td>mitochondrion</td><td>2</td><td>1</td>" in text
+        assert "a &lt;b&gt;vesicle&lt;/b&gt;" in text
+        current_store().close()
+    (log,) = home.home.rglob("*.corrections.json")
+    assert '"kind": "reject"' in log.read_text()
+
+
 def test_the_next_button_opens_the_next_case(full, shipped):
     driver = open_page("case.py", donor="P01")
     next(button for button in driver.button if button.label == "▶").click().run()
