@@ -27,7 +27,7 @@ class Organelle:
         Along the middle line, of the largest ball inside, and what sticks out of the middle line.
     membrane_distance_nm
         Smallest distance to the cell's outline; None where none is in view.
-    membrane_spacing_nm, crista_volume_ratio
+    membrane_spacing_nm, crista_volume_ratio, n_crista_junctions
         Of mitochondria whose membranes were seen, see
         `engine.segmentation.mitochondrion_anatomy`; else None.
 
@@ -51,3 +51,4 @@ class Organelle:
     membrane_distance_nm: float | None = None
     membrane_spacing_nm: float | None = None
     crista_volume_ratio: float | None = None
+    n_crista_junctions: int | None = None

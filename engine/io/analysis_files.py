@@ -66,6 +66,7 @@ SHAPE_COLUMNS = (
     "membrane_distance_nm",
     "membrane_spacing_nm",
     "crista_volume_ratio",
+    "n_crista_junctions",
 )
 FILAMENT_COLUMNS = {
     "filament_id": "int64",

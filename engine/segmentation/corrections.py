@@ -164,4 +164,5 @@ def _measured(ids: UInt16s, body: Organelle, voxel_nm: float) -> Organelle:
         membrane_distance_nm=None,
         membrane_spacing_nm=None,
         crista_volume_ratio=None,
+        n_crista_junctions=None,
     )

@@ -54,6 +54,7 @@ def with_anatomy(
                 found,
                 membrane_spacing_nm=anatomy.spacing_nm,
                 crista_volume_ratio=anatomy.crista_volume_ratio,
+                n_crista_junctions=anatomy.n_junctions,
             )
         seen.append(found)
     return tuple(seen)

@@ -35,6 +35,7 @@ RESTS_ON_OUTLINE = (
 RESTS_ON = {
     "inner_mitochondrial_membrane": (
         "crista_volume_ratio_mean",
+        "crista_junctions_mean",
         "mitochondrion_membrane_spacing_mean_nm",
     ),
     "outer_mitochondrial_membrane": ("mitochondrion_membrane_spacing_mean_nm",),
@@ -173,6 +174,8 @@ def _each_mitochondrion(found: Sequence[Organelle]) -> dict[str, Measurement]:
          [one.membrane_spacing_nm for one in found], 0.1,
          "both membranes of no mitochondrion were seen"),
         ("crista_volume_ratio_mean", "1", [one.crista_volume_ratio for one in found], 0.15,
+         "the inner membrane of no mitochondrion was seen"),
+        ("crista_junctions_mean", "1", [one.n_crista_junctions for one in found], 0.2,
          "the inner membrane of no mitochondrion was seen"),
     )  # fmt: skip
     values = {}

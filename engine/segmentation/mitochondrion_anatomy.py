@@ -17,6 +17,10 @@ SPACING_RANGE_NM = (5.0, 40.0)
 BILAYER_NM = 8.0
 # The space between the membranes is not everywhere as wide as at its median.
 INTERMEMBRANE_REACH = 1.3
+# Of the layer in which junctions are looked for, and the smallest cross-section in it: half of
+# that of a tubular crista 20 nm wide.
+JUNCTION_LAYER_NM = 6.0
+SMALLEST_JUNCTION_NM3 = 0.5 * JUNCTION_LAYER_NM * math.pi * 10.0**2
 # Fewer voxels of a membrane are noise.
 FEWEST_VOXELS = 50
 
@@ -35,11 +39,14 @@ class MitochondrionAnatomy:
         where no inner membrane was seen.
     crista_area_per_volume
         Area of crista membrane over the mitochondrion's volume, 1/um; None as above.
+    n_junctions
+        Places where a crista reaches the inner boundary membrane; None as above.
     """
 
     spacing_nm: float | None
     crista_volume_ratio: float | None
     crista_area_per_volume: float | None
+    n_junctions: int | None
 
 
 def mitochondrion_anatomy(
@@ -62,7 +69,7 @@ def mitochondrion_anatomy(
     own = ndimage.binary_dilation(body, iterations=max(1, round(BILAYER_NM / 2.0 / voxel_nm)))
     outer, inner = outer & own, inner & own
     if inner.sum() < FEWEST_VOXELS:
-        return MitochondrionAnatomy(None, None, None)
+        return MitochondrionAnatomy(None, None, None, None)
     spacing = None
     if outer.sum() >= FEWEST_VOXELS:
         gaps = spacing_between_nm(outer, inner, (voxel_nm,) * 3)
@@ -80,7 +87,21 @@ def mitochondrion_anatomy(
     crista = _closed(walls, CRISTA_LUMEN_NM / 2.0 / voxel_nm) & deep
     area_um2 = float(walls.sum()) * voxel_nm**3 / BILAYER_NM * 1e-6
     volume_um3 = float(body.sum()) * voxel_nm**3 * 1e-9
-    return MitochondrionAnatomy(spacing, volume_share(crista, body), area_um2 / volume_um3)
+    junctions = _n_junctions(crista, from_between_nm, voxel_nm)
+    return MitochondrionAnatomy(
+        spacing, volume_share(crista, body), area_um2 / volume_um3, junctions
+    )
+
+
+def _n_junctions(crista: Bools, from_between_nm: np.ndarray, voxel_nm: float) -> int:
+    """Separate cross-sections of cristae just below the inner boundary membrane.
+
+    A mouth narrower than a crista with its walls is one place; specks are noise.
+    """
+    below = crista & (from_between_nm <= BILAYER_NM + JUNCTION_LAYER_NM)
+    places, n = ndimage.label(below, structure=np.ones((3, 3, 3)))
+    sizes = np.bincount(places.reshape(-1), minlength=n + 1)[1:] * voxel_nm**3
+    return int((sizes >= SMALLEST_JUNCTION_NM3).sum())
 
 
 def _depth_nm(body: Bools, voxel_nm: float) -> np.ndarray:

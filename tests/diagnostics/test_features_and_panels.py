@@ -35,6 +35,7 @@ NOT_IN_THE_COHORT = {
     "mitochondrion_membrane_distance_mean_nm",
     "mitochondrion_membrane_spacing_mean_nm",
     "crista_volume_ratio_mean",
+    "crista_junctions_mean",
     "microtubule_curvature_rms_per_um",
     "microtubule_order",
     "microtubule_band_turns",

@@ -42,6 +42,27 @@ def test_the_share_of_lamellae_is_theirs(n_sheets):
     assert found.crista_area_per_volume > 0
 
 
+@pytest.mark.parametrize("n_tubes", [0, 1, 4])
+def test_tubular_cristae_are_joined_to_the_boundary_membrane_once_each(n_tubes):
+    """Tubes 28 nm wide with an open mouth, from the boundary membrane half way to the centre."""
+    body, outer, inner = ball(outer_nm=105.0)
+    across = [np.hypot(Z, Y), np.hypot(Z, Y), np.hypot(Z, X), np.hypot(Z, X)]
+    along = [X, -X, Y, -Y]
+    for away, depth in list(zip(across, along, strict=True))[:n_tubes]:
+        inside = (depth * VOXEL_NM > 45.0) & (AWAY_NM < 105.0 - 16.0 + 4.0)
+        lumen = (away * VOXEL_NM <= 6.0) & inside
+        walls = (away * VOXEL_NM <= 14.0) & inside & (AWAY_NM < 105.0 - 16.0)
+        cap = (away * VOXEL_NM <= 14.0) & (np.abs(depth * VOXEL_NM - 45.0) <= 4.0)
+        inner = ((inner | walls) & ~lumen) | cap
+    assert mitochondrion_anatomy(body, outer, inner, VOXEL_NM).n_junctions == n_tubes
+
+
+def test_a_crista_that_ends_inside_has_no_junction():
+    body, outer, inner = ball()
+    walls = (np.abs(np.abs(Z * VOXEL_NM) - 8.0) <= 4.0) & (AWAY_NM < 55.0)
+    assert mitochondrion_anatomy(body, outer, inner | walls, VOXEL_NM).n_junctions == 0
+
+
 def test_without_membranes_nothing_is_said():
     body, outer, _ = ball()
     nothing = np.zeros(SHAPE, bool)
