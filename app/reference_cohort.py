@@ -1,6 +1,7 @@
 """The shipped reference cohort, rebuilt: simulate tomograms, run the pipeline, lock the model."""
 
 import json
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from engine.io.digests import write_text_atomically
 from engine.io.mrc import write_volume
 from engine.io.mrc_header import SIMULATED_WORDS
 from engine.io.truth_files import write_truth
+from engine.one_thread import one_thread_processes
+from engine.segmentation.inference import available_cores
 from engine.simulation.case import simulate_tomogram
 from engine.simulation.params import Family, SimulationParams, draw_acquisition, draw_scene
 
@@ -164,31 +167,45 @@ def build_reference(
 def _simulate(
     work: Path, recipe: CohortRecipe, donors: list[SimulatedDonor], on_progress: OnProgress
 ) -> None:
-    """Write the tomograms that are not there yet, each after its truth; then the manifest."""
+    """Write the tomograms that are not there yet, on every core; then the manifest."""
     (work / "tomograms").mkdir(parents=True, exist_ok=True)
+    fields = [
+        (donor, f"{donor.donor}_{number}", seed)
+        for donor in donors
+        for number, seed in enumerate(donor.seeds, start=1)
+    ]
+    missing = [one for one in fields if not (work / "tomograms" / f"{one[1]}.mrc").is_file()]
+    with one_thread_processes(max(1, min(available_cores(), len(missing)))) as workers:
+        running = [workers.submit(_simulate_field, work, recipe, *one) for one in missing]
+        for done, field in enumerate(as_completed(running), start=1):
+            field.result()
+            on_progress(1.0 - (len(missing) - done) / len(fields))
     lines = ["donor,group,site,tomogram,voxel_size_angst,tilt_min_deg,tilt_max_deg,contrast"]
-    total = len(donors) * recipe.tomograms_per_donor
-    for donor in donors:
-        for number, seed in enumerate(donor.seeds, start=1):
-            name = f"{donor.donor}_{number}"
-            path = work / "tomograms" / f"{name}.mrc"
-            params = field_params(recipe, donor.mean_mitochondria, donor.mean_microtubules, seed)
-            if not path.is_file():
-                simulated = simulate_tomogram(params, seed=seed, tomogram_id=name)
-                write_truth(simulated.truth, work / "truth" / name)
-                write_volume(
-                    path,
-                    simulated.tomogram.voxels,
-                    simulated.tomogram.voxel_size_angst,
-                    label=f"{SIMULATED_WORDS} platelet, seed {seed}",
-                )
-            tilts = params.acquisition.tilt_range
-            lines.append(
-                f"{donor.donor},{donor.group},{donor.site},tomograms/{path.name},"
-                f"{10.0 * recipe.voxel_size_nm:g},{tilts.min_deg:g},{tilts.max_deg:g},bright"
-            )
-            on_progress((len(lines) - 1) / total)
+    for donor, name, seed in fields:
+        tilts = _params_of(recipe, donor, seed).acquisition.tilt_range
+        lines.append(
+            f"{donor.donor},{donor.group},{donor.site},tomograms/{name}.mrc,"
+            f"{10.0 * recipe.voxel_size_nm:g},{tilts.min_deg:g},{tilts.max_deg:g},bright"
+        )
     write_text_atomically(work / "manifest.csv", "\n".join(lines) + "\n")
+
+
+def _params_of(recipe: CohortRecipe, donor: SimulatedDonor, seed: int) -> SimulationParams:
+    return field_params(recipe, donor.mean_mitochondria, donor.mean_microtubules, seed)
+
+
+def _simulate_field(
+    work: Path, recipe: CohortRecipe, donor: SimulatedDonor, name: str, seed: int
+) -> None:
+    """Write one tomogram, after its truth."""
+    simulated = simulate_tomogram(_params_of(recipe, donor, seed), seed=seed, tomogram_id=name)
+    write_truth(simulated.truth, work / "truth" / name)
+    write_volume(
+        work / "tomograms" / f"{name}.mrc",
+        simulated.tomogram.voxels,
+        simulated.tomogram.voxel_size_angst,
+        label=f"{SIMULATED_WORDS} platelet, seed {seed}",
+    )
 
 
 def _shipped_files(

@@ -13,7 +13,7 @@ from engine.segmentation.network_files import MODEL_FILE
 from models.registry import model_folder
 
 ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
-COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-3", "fine-4", "pseudo-1"
+COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-4", "pseudo-1"
 
 
 @lru_cache(maxsize=2)

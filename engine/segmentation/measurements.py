@@ -127,10 +127,7 @@ def _mitochondria(
 ) -> dict[str, Measurement]:
     count = _count(found, band)
     whole = _count([one for one in found if not one.touches_border], (10**6, 0))
-    # A cut one is seen in two neighbouring fields and counts half. The unbiased brick
-    # (`is_counted_unbiased`) takes its place when the reference cohort is measured with it: a case
-    # must not be set against a cohort that was counted otherwise.
-    unbiased = sum(0.5 if one.touches_border else 1.0 for one in found)
+    unbiased = sum(one.is_counted_unbiased for one in found)
     total = sum(one.volume_um3 for one in found)
     values = {
         "mitochondria_count": count,
