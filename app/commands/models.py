@@ -102,7 +102,7 @@ def _train_ordinary(settings: Settings, work: Path, out: Path | None) -> None:
 
     target = out / ORDINARY_FILE.name if out else ORDINARY_FILE
     require_writable(work / ".probe")
-    require_writable(target)
+    require_writable(target.parent / ".probe")
     device = "cuda" if settings.device == "cuda" else "cpu"
     with settings.progress("describing ordinary tomograms") as on_progress:
         count, limit = train_ordinary(work, target, device, on_progress)
