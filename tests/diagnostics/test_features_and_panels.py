@@ -9,7 +9,13 @@ from diagnostics.panels.rules import panel_from_yaml
 from engine.errors import BadInputError
 from engine.segmentation.measurements import measure
 
-UNIT_ENDINGS = {"nm": "_nm", "um3": "_um3", "/um3": "_per_um3", "nm/um3": "_nm_per_um3"}
+UNIT_ENDINGS = {
+    "/um": "_per_um",
+    "nm": "_nm",
+    "um3": "_um3",
+    "/um3": "_per_um3",
+    "nm/um3": "_nm_per_um3",
+}
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
