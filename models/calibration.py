@@ -24,6 +24,7 @@ from models.losses import COARSE_WEIGHTS, FINE_WEIGHTS
 from models.recipe import Recipe
 from models.validation import SeenMember, seen_member
 
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose3d)
 # Temperatures between a third and three.
 WIDEST_LOG_SCALE = float(np.log(3.0))
 # On a grid: a finer one would follow the few members at hand.
@@ -132,7 +133,7 @@ def _best_threshold(output: Sequence[tuple[Tensor, Tensor]], scale: float, shift
 
 def _fold(network: nn.Module, scale: Float64s, shift: Float64s) -> None:
     """Scale and shift into the last convolution of a network."""
-    head = [one for one in network.modules() if isinstance(one, nn.Conv3d | nn.ConvTranspose3d)][-1]
+    head = [one for one in network.modules() if isinstance(one, CONVOLUTIONS)][-1]
     factor = torch.tensor(scale, dtype=head.weight.dtype)
     with torch.no_grad():
         # (out, in, …) of a convolution, (in, out, …) of a transposed one.

@@ -29,22 +29,23 @@ class SliceCnn(nn.Module):
 
     def __init__(self, channels: Sequence[int], n_out: int, n_in: int = 1) -> None:
         super().__init__()
-        kernel, padding = (1, SIDE, SIDE), (0, RADIUS, RADIUS)
         widths = [n * n_out for n in channels]
-        self.entry = nn.Conv3d(n_in, widths[0], kernel, padding=padding)
+        self.entry = nn.Conv2d(n_in, widths[0], SIDE, padding=RADIUS)
         self.hidden = nn.ModuleList(
-            nn.Conv3d(a, b, kernel, padding=padding, groups=n_out) for a, b in pairwise(widths)
+            nn.Conv2d(a, b, SIDE, padding=RADIUS, groups=n_out) for a, b in pairwise(widths)
         )
-        self.head = nn.Conv3d(widths[-1], n_out, kernel, padding=padding, groups=n_out)
+        self.head = nn.Conv2d(widths[-1], n_out, SIDE, padding=RADIUS, groups=n_out)
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Logits (n, n_out, z, y, x) of normalised volumes (n, n_in, z, y, x)."""
-        features = functional.max_pool3d(functional.relu(self.entry(volumes)), (1, 2, 2))
+        n, n_in, n_z, n_y, n_x = volumes.shape
+        # Sections are a batch: 2-D convolutions of this width are far faster than flat 3-D ones.
+        sections = volumes.transpose(1, 2).reshape(n * n_z, n_in, n_y, n_x)
+        features = functional.max_pool2d(functional.relu(self.entry(sections)), 2)
         for layer in self.hidden:
             features = functional.relu(layer(features))
-        logits: Tensor = functional.interpolate(
-            self.head(features), scale_factor=(1.0, 2.0, 2.0), mode="nearest"
-        )
+        answer = functional.interpolate(self.head(features), scale_factor=2.0, mode="nearest")
+        logits: Tensor = answer.reshape(n, n_z, -1, n_y, n_x).transpose(1, 2)
         return logits
 
 
