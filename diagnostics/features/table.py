@@ -73,7 +73,7 @@ FEATURES: tuple[Feature, ...] = (
         "mitochondria_density_per_um3",
         "/um3",
         "Mitochondria per volume of cell",
-        "Border-corrected number of mitochondria over the volume of cell in the field of view.",
+        "Mitochondria with any part in the field of view over the volume of cell in it.",
         direction="high",
         display_unit="per µm³",
         decimals=2,

@@ -10,7 +10,7 @@ from engine.segmentation.inference import OnnxRuntime, load_network, run_tiled
 from engine.segmentation.network_files import MODEL_FILE
 from models.losses import distillation_loss
 from models.recipe import Recipe, read_recipe
-from models.registry import list_models, verify_models
+from models.registry import list_models, model_folder, verify_models
 from models.table import ARCHITECTURES
 from models.training import make_network, train
 from models.writing import write_model
@@ -152,6 +152,21 @@ def test_shipped_models_have_right_hashes_and_stay_small():
         assert card.limits
         assert card.command.startswith("tomodx train")
         assert card.metrics
+
+
+def test_a_recipe_of_no_steps_calibrates_a_finished_network(tmp_path):
+    recipe = tiny(architecture="stem_unet3d", channels=[32, 64, 96], start_from="fine-4", steps=0)
+    trained = train(recipe, tmp_path)
+    volume = np.random.default_rng(0).normal(size=(1, 16, 24, 32)).astype(np.float32)
+    before = load_network(model_folder("fine-4")).runtime.run(volume)
+    with torch.inference_mode():
+        after = trained.network(torch.from_numpy(volume[None]))[0].numpy()
+    scale, shift = (
+        np.array(one)[:, None, None, None]
+        for one in (trained.calibration.scale, trained.calibration.shift)
+    )
+    np.testing.assert_allclose(after, before * scale + shift, atol=2e-3)
+    assert set(trained.calibration.thresholds) == set(recipe.outputs)
 
 
 def test_training_resumes_and_ends_alike(tmp_path):

@@ -34,11 +34,13 @@ def measured(organelles=(), filaments=(), **changes):
 
 
 def test_four_ways_to_count():
-    values = measured([organelle(1), organelle(2), organelle(3, border=True)])
-    assert values["mitochondria_count"].value == 3
+    # The third reaches a far face, the fourth a near one alone.
+    near = replace(organelle(4, border=True), is_counted_unbiased=True)
+    values = measured([organelle(1), organelle(2), organelle(3, border=True), near])
+    assert values["mitochondria_count"].value == 4
     assert values["mitochondria_count_whole"].value == 2
-    assert values["mitochondria_count_unbiased"].value == 2.5
-    assert values["mitochondria_density_per_um3"].value == pytest.approx(30.0)
+    assert values["mitochondria_count_unbiased"].value == 3
+    assert values["mitochondria_density_per_um3"].value == pytest.approx(40.0)
 
 
 def test_lengths_add_up_and_intervals_hold_them():
