@@ -58,7 +58,7 @@ def correct_analysis(analysis: Path, new: Correction | None) -> CorrectedAnalysi
         {"instances_sha256": digest, "corrections": [asdict(one) for one in corrections]},
         indent=1, ensure_ascii=False,
     )  # fmt: skip
-    write_text_atomically(analysis.with_name(analysis.name + LOG_SUFFIX), text + "\n")
+    write_text_atomically(log_of(analysis), text + "\n")
     counts = _counts(automatic, result.organelles)
     folder = analysis.with_name(analysis.name + FOLDER_SUFFIX)
     with fresh_folder(folder) as staging:
@@ -89,12 +89,16 @@ def said_of(analysis: Path) -> CorrectedAnalysis:
     return CorrectedAnalysis(folder, _counts(automatic, after), tuple(corrections), after)
 
 
+def log_of(analysis: Path) -> Path:
+    """The log of corrections beside an analysis' folder, whether there is one or not."""
+    return analysis.with_name(analysis.name + LOG_SUFFIX)
+
+
 def _said(analysis: Path) -> tuple[tuple[Organelle, ...], str, list[Correction]]:
     """Automatic instances, the digest of their volume, and the corrections so far."""
     automatic = tuple(organelles_of(read_instances(analysis)))
     digest = sha256_of(analysis / INSTANCES)
-    log = analysis.with_name(analysis.name + LOG_SUFFIX)
-    return automatic, digest, _read_log(log, digest)
+    return automatic, digest, _read_log(log_of(analysis), digest)
 
 
 def _counts(before: Sequence[Organelle], after: Sequence[Organelle]) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,7 @@ from typing import get_args
 import streamlit as st
 
 from app import markup
-from app.correcting import CorrectedAnalysis, correct_analysis, place_of, said_of
+from app.correcting import CorrectedAnalysis, correct_analysis, log_of, place_of, said_of
 from engine.data.organelles import Organelle
 from engine.errors import PipelineError
 from engine.segmentation.corrections import IDS_NEEDED, Correction, Kind
@@ -42,11 +42,19 @@ def show_correction_panel(analysis: Path) -> None:
 
 def _found(analysis: Path) -> CorrectedAnalysis | None:
     """What has been said so far; None, and a word why, where that cannot be read."""
+    log = log_of(analysis)
+    files = [path.stat().st_mtime_ns if path.is_file() else 0 for path in (analysis, log)]
     try:
-        return said_of(analysis)
+        return _said(str(analysis), tuple(files))
     except PipelineError as error:
         st.error(str(error))
         return None
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _said(analysis: str, changed: tuple[int, ...]) -> CorrectedAnalysis:
+    """`said_of`; anew when `changed`, the times of analysis and log, is another: volumes are large."""
+    return said_of(Path(analysis))
 
 
 def _show_form(analysis: Path, organelles: Sequence[Organelle]) -> None:

@@ -8,9 +8,8 @@ inference.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from engine.data.arrays import Float64s
 from engine.segmentation.coarse import DEPTH_OUTPUT
 from models.losses import COARSE_WEIGHTS, FINE_WEIGHTS
 from models.recipe import Recipe
-from models.validation import SeenMember, seen_member
+from models.validation import SeenMember
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose3d)
 # Temperatures between a third and three.
@@ -49,17 +48,24 @@ class Calibration:
     thresholds: dict[str, float]
 
 
-def calibrate(network: nn.Module, recipe: Recipe, paths: Sequence[Path]) -> Calibration:
+def calibrate(
+    network: nn.Module, recipe: Recipe, members: Sequence[SeenMember]
+) -> tuple[Calibration, list[SeenMember]]:
     """Change the last convolution of `network` so that its probabilities are calibrated.
 
     Parameters
     ----------
-    paths
-        Members that it was not trained on; without any, scales stay 1 and there are no thresholds.
+    members
+        What it makes of members that it was not trained on; without any, scales stay 1 and there
+        are no thresholds.
+
+    Returns
+    -------
+    Calibration, list of SeenMember
+        What was done, and what the changed network makes of the same members.
     """
     shift = -_log_weights(recipe)
     scale, thresholds = np.ones(len(shift)), {}
-    members = [seen_member(network, recipe, path) for path in paths]
     if members and recipe.task == "coarse":
         is_class = np.array([name != DEPTH_OUTPUT for name in recipe.outputs])
         shifts = torch.tensor(shift[is_class], dtype=torch.float32).reshape(-1, 1, 1, 1)
@@ -70,7 +76,11 @@ def calibrate(network: nn.Module, recipe: Recipe, paths: Sequence[Path]) -> Cali
             scale[index] = _best_scale(partial(_mask_entropy, output, float(shift[index])))
             thresholds[name] = _best_threshold(output, scale[index], shift[index])
     _fold(network, scale, shift)
-    return Calibration(tuple(map(float, scale)), tuple(map(float, shift)), thresholds)
+    factors, added = (
+        torch.tensor(one, dtype=torch.float32).reshape(-1, 1, 1, 1) for one in (scale, shift)
+    )
+    after = [replace(one, logits=one.logits * factors + added) for one in members]
+    return Calibration(tuple(map(float, scale)), tuple(map(float, shift)), thresholds), after
 
 
 def _log_weights(recipe: Recipe) -> Float64s:

@@ -104,7 +104,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(name_or_path: str) -> Recipe:
-    """A shipped recipe by name, or a YAML file by path.
+    """A shipped recipe by name, or a YAML file by path; its pool may be another recipe's, by name.
 
     Raises
     ------
@@ -122,7 +122,10 @@ def read_recipe(name_or_path: str) -> Recipe:
             f"no recipe '{name_or_path}': give a YAML file or one of the shipped recipes ({known})"
         )
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and isinstance(content.get("pool"), str):
+            content["pool"] = read_recipe(content["pool"]).pool
+        return Recipe.model_validate(content)
     except yaml.YAMLError as error:
         raise BadInputError(f"{path.name}: not readable as YAML: {error}") from error
     except ValidationError as error:

@@ -20,7 +20,7 @@ from models.recipe import Recipe
 from models.registry import model_folder
 from models.table import ARCHITECTURES
 from models.training_pool import build_pool, pool_folder
-from models.validation import validation_metrics
+from models.validation import seen_member, validation_metrics
 from models.warm_start import take_weights
 
 logger = logging.getLogger(__name__)
@@ -117,8 +117,9 @@ def _held_out(paths: list[Path]) -> list[Path]:
 
 def _finished(run: "_Run", held_out: list[Path]) -> TrainedNetwork:
     network = run.average.module.eval().cpu()
-    calibration = calibrate(network, run.recipe, held_out)
-    metrics = validation_metrics(network, run.recipe, held_out, calibration.thresholds)
+    seen = [seen_member(network, run.recipe, path) for path in held_out]
+    calibration, seen = calibrate(network, run.recipe, seen)
+    metrics = validation_metrics(seen, run.recipe, calibration.thresholds)
     return TrainedNetwork(network, run.recipe, calibration, metrics)
 
 

@@ -20,11 +20,25 @@ from models.training_pool import (
 N_BINS, LEAST_PROBABILITY = 10, 0.01
 
 
+@dataclass(frozen=True)
+class SeenMember:
+    """What a network makes of the middle of a member.
+
+    Attributes
+    ----------
+    logits
+        (outputs, z, y, x) as the network gives them; of a coarse one also its depth.
+    truth, known
+        bool (classes or masks, z, y, x): what holds, and where that is known.
+    """
+
+    logits: Tensor
+    truth: Tensor
+    known: Tensor
+
+
 def validation_metrics(
-    network: nn.Module,
-    recipe: Recipe,
-    paths: Sequence[Path],
-    thresholds: Mapping[str, float] | None = None,
+    members: Sequence[SeenMember], recipe: Recipe, thresholds: Mapping[str, float] | None = None
 ) -> dict[str, float]:
     """Dice and calibration error of every class or mask over all voxels of held-out members.
 
@@ -38,8 +52,7 @@ def validation_metrics(
         Of the masks of a fine network; one half where none is given.
     """
     scores: dict[str, _Score] = {}
-    for path in paths:
-        member = seen_member(network, recipe, path)
+    for member in members:
         for name, seen in _seen(member, recipe, thresholds or {}):
             scores.setdefault(name, _Score()).add(seen)
     dice = {f"dice_{name}": score.dice for name, score in scores.items()}
@@ -86,23 +99,6 @@ class _Score:
         """Expected calibration error."""
         voxels, probability, truth = self.bins
         return float(np.abs(probability - truth).sum() / max(voxels.sum(), 1.0))
-
-
-@dataclass(frozen=True)
-class SeenMember:
-    """What a network makes of the middle of a member.
-
-    Attributes
-    ----------
-    logits
-        (outputs, z, y, x) as the network gives them; of a coarse one also its depth.
-    truth, known
-        bool (classes or masks, z, y, x): what holds, and where that is known.
-    """
-
-    logits: Tensor
-    truth: Tensor
-    known: Tensor
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from models.losses import COARSE_WEIGHTS, FINE_WEIGHTS
 from models.recipe import read_recipe
 from models.table import ARCHITECTURES
 from models.training_pool import FINE_BITS, write_member
-from models.validation import validation_metrics
+from models.validation import seen_member, validation_metrics
 from tests.models.test_networks import tiny
 
 SIDE = 32
@@ -37,7 +37,7 @@ def fine_member(tmp_path, membrane, core):
     signal = np.random.default_rng(1).normal(size=SHAPE).astype(np.float16)
     arrays = {"snr": np.array(1.0), "fine_signal": signal, "fine_masks": bits.astype(np.uint8)}
     write_member(tmp_path / "0000", arrays)
-    return [tmp_path / "0000"]
+    return tmp_path / "0000"
 
 
 def test_overconfident_and_weighted_masks_are_set_right(tmp_path):
@@ -47,10 +47,12 @@ def test_overconfident_and_weighted_masks_are_set_right(tmp_path):
     truth = rng.random((2, *SHAPE)) < 1.0 / (1.0 + np.exp(-odds))
     weights = np.log([FINE_WEIGHTS[name] for name in tiny().outputs])[:, None, None, None]
     network = Fixed(2.5 * (odds + weights))
-    paths = fine_member(tmp_path, *truth)
-    before = validation_metrics(network, tiny(), paths)
-    calibration = calibrate(network, tiny(), paths)
-    after = validation_metrics(network, tiny(), paths, calibration.thresholds)
+    path = fine_member(tmp_path, *truth)
+    seen = [seen_member(network, tiny(), path)]
+    before = validation_metrics(seen, tiny())
+    calibration, again = calibrate(network, tiny(), seen)
+    after = validation_metrics(again, tiny(), calibration.thresholds)
+    torch.testing.assert_close(again[0].logits, seen_member(network, tiny(), path).logits)
     assert calibration.scale == pytest.approx((0.4, 0.4), rel=0.03)
     assert calibration.shift == pytest.approx(tuple(-weights.ravel()))
     for name in tiny().outputs:
@@ -78,7 +80,7 @@ def test_class_weights_no_longer_enlarge_a_class(tmp_path):
         "coarse_depth": np.zeros(SHAPE, np.uint8),
     }
     write_member(tmp_path / "0000", arrays)
-    calibration = calibrate(network, recipe, [tmp_path / "0000"])
+    calibration, _ = calibrate(network, recipe, [seen_member(network, recipe, tmp_path / "0000")])
     assert calibration.scale == pytest.approx((1 / 1.5,) * n_classes + (1.0,), rel=0.03)
     logits = network(None)[0].detach().numpy()
     np.testing.assert_allclose(logits[-1], network.logits[-1], rtol=1e-5)
@@ -95,7 +97,7 @@ def test_without_members_only_the_weights_are_taken_out(name):
     volume = torch.randn((1, 1, 16, 16, 16))
     with torch.inference_mode():
         before = network(volume)
-    calibration = calibrate(network, recipe, [])
+    calibration, _ = calibrate(network, recipe, [])
     with torch.inference_mode():
         after = network(volume)
     shift = -torch.log(torch.tensor([FINE_WEIGHTS[one] for one in recipe.outputs]))

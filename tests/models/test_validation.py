@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models.training_pool import FINE_BITS, write_member
-from models.validation import validation_metrics
+from models.validation import seen_member, validation_metrics
 from tests.models.test_networks import tiny
 
 SIDE = 32
@@ -41,7 +41,8 @@ def member(tmp_path):
 
 
 def measured(member, logits):
-    return validation_metrics(Fixed(torch.tensor(logits, dtype=torch.float32)), tiny(), [member[0]])
+    network = Fixed(torch.tensor(logits, dtype=torch.float32))
+    return validation_metrics([seen_member(network, tiny(), member[0])], tiny())
 
 
 def test_certain_and_right_answers_are_perfect(member):
