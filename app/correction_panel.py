@@ -53,7 +53,7 @@ def _found(analysis: Path) -> CorrectedAnalysis | None:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _said(analysis: str, changed: tuple[int, ...]) -> CorrectedAnalysis:
-    """`said_of`; anew when `changed`, the times of analysis and log, is another: volumes are large."""
+    """`said_of`, anew only when `changed` (times of analysis and log) differs: volumes are big."""
     return said_of(Path(analysis))
 
 
