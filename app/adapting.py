@@ -1,15 +1,18 @@
 """`tomodx adapt`: a shipped network trained on with a site's own labelled tomograms."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.wiring import COARSE_MODEL, FINE_MODEL
+from app.wiring import COARSE_MODEL, FINE_MODEL, SPECTRUM_FILE
 from engine.data.provenance import parameters_digest
+from engine.data.tomogram import Tomogram
 from engine.errors import BadInputError, MissingFileError
 from engine.io.digests import sha256_of
 from engine.io.mrc import GivenContrast, read_labels, read_tomogram
+from engine.io.spectrum_file import read_spectrum_range
 from engine.segmentation.inference import load_network
+from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.network_files import read_card
 from models.labelled import LabelledTomogram, write_labelled
 from models.recipe import Recipe, Task
@@ -62,7 +65,9 @@ def adapt_network(
     recipe = _recipe(task, base or BASE[task], name, steps)
     coarse = load_network(model_folder(BASE["coarse"])) if recipe.context else None
     labelled = [
-        LabelledTomogram(read_tomogram(tomogram, contrast=contrast), read_labels(labels)[0])
+        LabelledTomogram(
+            _as_known(read_tomogram(tomogram, contrast=contrast)), read_labels(labels)[0]
+        )
         for tomogram, labels in pairs
     ]
     digests = [sha256_of(path) for pair in pairs for path in pair]
@@ -76,6 +81,14 @@ def adapt_network(
     )  # fmt: skip
     held_out = 1 if len(paths) >= 3 else 0
     return Adapted(folder, dict(trained.metrics), len(paths), held_out)
+
+
+def _as_known(tomogram: Tomogram) -> Tomogram:
+    """With the spectrum that an analysis shows its networks."""
+    known = read_spectrum_range(SPECTRUM_FILE)
+    look = as_known(tomogram.voxels, tomogram.voxel_size_angst / 10.0, known)
+    everything = slice(None)
+    return replace(tomogram, voxels=look[everything, everything, everything])
 
 
 def labelled_pairs(folder: Path) -> list[tuple[Path, Path]]:

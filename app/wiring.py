@@ -7,12 +7,14 @@ import engine.segmentation
 from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
 from engine.io.ordinary_file import read_ordinary
+from engine.io.spectrum_file import read_spectrum_range
 from engine.matching.pseudo_source import PseudoStructureSource
 from engine.segmentation.inference import Networks, load_network
 from engine.segmentation.network_files import MODEL_FILE
 from models.registry import model_folder
 
 ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
+SPECTRUM_FILE = ORDINARY_FILE.with_name("spectrum.json")
 COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-4", "pseudo-1"
 
 
@@ -29,6 +31,7 @@ def shipped_networks(device: str = "auto") -> Networks:
         coarse=load_network(model_folder(COARSE_MODEL), device),
         fine=load_network(model_folder(FINE_MODEL), device),
         ordinary=read_ordinary(ORDINARY_FILE),
+        spectrum=read_spectrum_range(SPECTRUM_FILE),
     )
 
 
@@ -50,6 +53,7 @@ def chosen_networks(coarse: str | None, fine: str | None, device: str = "auto") 
         fine=shipped.fine if fine is None else load_network(_folder_of(fine), device),
         # What is ordinary was described with the shipped coarse network.
         ordinary=shipped.ordinary if coarse is None else None,
+        spectrum=shipped.spectrum,
     )
     for task, network in (("coarse", networks.coarse), ("fine", networks.fine)):
         if network.spec.task != task:
@@ -65,8 +69,8 @@ def _folder_of(name_or_path: str) -> Path:
 
 
 def network_digests(networks: Networks) -> tuple[FileDigest, ...]:
-    """File digests of both networks, for content keys and provenance."""
-    return (networks.coarse.spec.digest, networks.fine.spec.digest)
+    """File digests of what an analysis rests on, for content keys and provenance."""
+    return networks.digests
 
 
 def structure_source() -> PseudoStructureSource:

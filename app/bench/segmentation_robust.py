@@ -17,6 +17,7 @@ from engine.segmentation.analyse import analyse_tomogram
 from engine.segmentation.coarse import coarse_view
 from engine.segmentation.fine import CORE_OUTPUT
 from engine.segmentation.inference import Network, Networks, OnnxRuntime, run_tiled
+from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.network_files import MODEL_FILE, read_card
 from engine.segmentation.resampling import resample
 from engine.segmentation.tiling import Tile
@@ -187,7 +188,8 @@ def _auc_row(
 
 def _distance(tomogram: Tomogram, networks: Networks) -> float:
     assert networks.ordinary is not None
-    view = coarse_view(tomogram, networks.coarse, lambda fraction: None)
+    look = as_known(tomogram.voxels, tomogram.voxel_size_angst / 10.0, networks.spectrum)
+    view = coarse_view(tomogram, networks.coarse, lambda fraction: None, look)
     return networks.ordinary.distance(view.description) / networks.ordinary.limit
 
 

@@ -10,8 +10,8 @@ from engine.errors import BadInputError
 from engine.io.digests import require_writable
 
 group = typer.Typer(help="The registry of trained networks.", no_args_is_help=True)
-RECIPE_HELP = "Shipped recipe (coarse, fine), pseudo, ordinary, or YAML file."
-PSEUDO, ORDINARY = "pseudo", "ordinary"
+RECIPE_HELP = "Shipped recipe (coarse, fine), pseudo, ordinary, spectrum, or YAML file."
+PSEUDO, ORDINARY, SPECTRUM = "pseudo", "ordinary", "spectrum"
 
 
 def register(cli: typer.Typer) -> None:
@@ -43,6 +43,9 @@ def train(
         return
     if recipe == ORDINARY:
         _train_ordinary(context.obj, work, out)
+        return
+    if recipe == SPECTRUM:
+        _train_spectrum(context.obj, out)
         return
     from models.recipe import read_recipe  # noqa: PLC0415
     from models.training import train as train_network  # noqa: PLC0415
@@ -109,6 +112,21 @@ def _train_ordinary(settings: Settings, work: Path, out: Path | None) -> None:
     settings.emit(
         {"name": ORDINARY, "out": str(target), "n_tomograms": count, "limit": limit},
         f"{target} written: {count} tomograms, distances up to {limit:.2f} are ordinary",
+    )
+
+
+def _train_spectrum(settings: Settings, out: Path | None) -> None:
+    from app.spectrum_model import train_spectrum  # noqa: PLC0415
+    from app.wiring import SPECTRUM_FILE  # noqa: PLC0415
+
+    target = out / SPECTRUM_FILE.name if out else SPECTRUM_FILE
+    require_writable(target.parent / ".probe")
+    device = "cuda" if settings.device == "cuda" else "cpu"
+    with settings.progress("spectra of simulated tomograms") as on_progress:
+        count = train_spectrum(target, device, on_progress)
+    settings.emit(
+        {"name": SPECTRUM, "out": str(target), "n_tomograms": count},
+        f"{target} written: the spectra of {count} tomograms",
     )
 
 

@@ -16,6 +16,7 @@ from engine.segmentation.coarse import CoarseFindings, coarse_findings
 from engine.segmentation.fine import FineView, fine_view
 from engine.segmentation.inference import Networks, OnProgress
 from engine.segmentation.instances import InstanceParams, paint_bodies
+from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.logits import code_of
 from engine.segmentation.looking_inside import (
     INNER,
@@ -69,13 +70,14 @@ def analyse_tomogram(
     """
     params = params or AnalysisParams()
     report = on_progress or (lambda fraction: None)
+    look = as_known(tomogram.voxels, tomogram.voxel_size_angst / 10.0, networks.spectrum)
     coarse = coarse_findings(
         tomogram, networks.coarse, params.instances, params.threshold_band,
-        lambda f: report(0.2 * f), networks.fine.spec.context,
+        lambda f: report(0.2 * f), networks.fine.spec.context, look,
     )  # fmt: skip
     fine = fine_view(
         tomogram, networks.fine, coarse.context, params.mask_threshold,
-        lambda f: report(0.2 + 0.6 * f),
+        lambda f: report(0.2 + 0.6 * f), look,
     )  # fmt: skip
     z, y, x = tomogram.voxels.shape
     voxel_nm = tomogram.voxel_size_angst / 10.0
@@ -97,6 +99,7 @@ def analyse_tomogram(
         specimen_share=coarse.specimen_share,
         certainty=coarse.certainty,
         distance=_distance(networks, coarse),
+        is_filtered=look is not tomogram.voxels,
     )
     values = measure(
         organelles,
@@ -134,7 +137,7 @@ def _provenance(tomogram: Tomogram, networks: Networks, params: AnalysisParams) 
         software_version=__version__,
         parameters_sha256=parameters_digest(params),
         inputs=tomogram.provenance.inputs,
-        models=(networks.coarse.spec.digest, networks.fine.spec.digest),
+        models=networks.digests,
         simulated=tomogram.provenance.simulated,
     )
 

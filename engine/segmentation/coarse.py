@@ -14,7 +14,7 @@ from engine.segmentation.context import Context, packed
 from engine.segmentation.inference import Network, OnProgress, run_tiled
 from engine.segmentation.instances import Body, InstanceParams, find_bodies
 from engine.segmentation.ordinary import describe
-from engine.segmentation.resampling import resample
+from engine.segmentation.resampling import Volume, resample
 from engine.segmentation.tiling import Tile
 
 # Of the coarse network's regression output: 1.0 is this depth.
@@ -110,6 +110,7 @@ def coarse_findings(
     threshold_band: tuple[float, float],
     on_progress: OnProgress,
     context: Sequence[str] = (),
+    look: Volume | None = None,
 ) -> CoarseFindings:
     """Run the coarse network over a tomogram and find what is in it.
 
@@ -119,8 +120,10 @@ def coarse_findings(
         Probability thresholds whose mitochondria counts bound the interval of theirs.
     context
         Outputs that the fine network is shown.
+    look
+        See `coarse_view`.
     """
-    view = coarse_view(tomogram, network, lambda f: on_progress(0.8 * f))
+    view = coarse_view(tomogram, network, lambda f: on_progress(0.8 * f), look)
     band = [view.mitochondria(replace(params, threshold=each)) for each in threshold_band]
     winner = view.winner()
     specimen = _specimen(view.names, winner)
@@ -141,11 +144,23 @@ def coarse_findings(
     return found
 
 
-def coarse_view(tomogram: Tomogram, network: Network, on_progress: OnProgress) -> CoarseView:
-    """Run the coarse network over the whole tomogram."""
+def coarse_view(
+    tomogram: Tomogram,
+    network: Network,
+    on_progress: OnProgress,
+    look: Volume | None = None,
+) -> CoarseView:
+    """Run the coarse network over the whole tomogram.
+
+    Parameters
+    ----------
+    look
+        What the network is shown in place of the voxels, see
+        `engine.segmentation.known_spectrum.as_known`; the description stays that of the voxels.
+    """
     names = network.spec.outputs[:-1]
     ratio = network.spec.voxel_size_nm / (tomogram.voxel_size_angst / 10.0)
-    image = resample(tomogram.voxels, ratio)
+    image = resample(tomogram.voxels if look is None else look, ratio)
     on_progress(0.5)
     centre, scale = robust_centre_and_scale(image)
     probabilities = np.empty((len(names), *image.shape), dtype=np.float32)
@@ -162,6 +177,9 @@ def coarse_view(tomogram: Tomogram, network: Network, on_progress: OnProgress) -
         network, image, keep, centre=centre, scale=scale,
         on_progress=lambda f: on_progress(0.5 + 0.5 * f),
     )  # fmt: skip
+    if look is not None and look is not tomogram.voxels:
+        image = resample(tomogram.voxels, ratio)
+        centre, scale = robust_centre_and_scale(image)
     image -= np.float32(centre)
     image /= np.float32(scale)
     description = describe(image, probabilities, names)

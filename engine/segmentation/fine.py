@@ -12,7 +12,7 @@ from engine.segmentation.bit_volume import BitVolume
 from engine.segmentation.context import Context
 from engine.segmentation.inference import Network, OnProgress, run_tiled
 from engine.segmentation.logits import code_of, pack_logits
-from engine.segmentation.resampling import ResampledVolume, nearest_index
+from engine.segmentation.resampling import ResampledVolume, Volume, nearest_index
 from engine.segmentation.tiling import Tile
 
 CORE_OUTPUT = "microtubule_core"
@@ -44,6 +44,7 @@ def fine_view(
     context: Context,
     threshold: float,
     on_progress: OnProgress,
+    look: Volume | None = None,
 ) -> FineView:
     """Run the fine network over the whole tomogram.
 
@@ -53,9 +54,14 @@ def fine_view(
         The outputs of the coarse network that the fine one is shown.
     threshold
         Probability from which a voxel is in a mask whose network names no other.
+    look
+        What the network is shown in place of the voxels, see
+        `engine.segmentation.known_spectrum.as_known`.
     """
     voxel_nm = tomogram.voxel_size_angst / 10.0
-    image = ResampledVolume(tomogram.voxels, network.spec.voxel_size_nm / voxel_nm)
+    image = ResampledVolume(
+        tomogram.voxels if look is None else look, network.spec.voxel_size_nm / voxel_nm
+    )
     centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
     index = {name: n for n, name in enumerate(network.spec.outputs)}
     n_z, n_y, n_x = tomogram.voxels.shape

@@ -12,11 +12,13 @@ import numpy as np
 import onnxruntime
 import openvino
 
-from engine.data.arrays import AnyArray, Float32s
+from engine.data.arrays import Float32s
+from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
+from engine.segmentation.known_spectrum import SpectrumRange
 from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
 from engine.segmentation.ordinary import Ordinary
-from engine.segmentation.resampling import ResampledVolume
+from engine.segmentation.resampling import Volume
 from engine.segmentation.tiling import Box, Tile, cheapest_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
@@ -162,11 +164,19 @@ class Networks:
     ----------
     ordinary
         What tomograms look like that they know; None leaves that doubt out.
+    spectrum
+        Where the power spectra of tomograms that they know lie; None shows them all as they are.
     """
 
     coarse: Network
     fine: Network
     ordinary: Ordinary | None = None
+    spectrum: SpectrumRange | None = None
+
+    @property
+    def digests(self) -> tuple[FileDigest, ...]:
+        """Of the networks' files, in the order in which they run."""
+        return (self.coarse.spec.digest, self.fine.spec.digest)
 
 
 def load_network(folder: Path, device: str = "auto") -> Network:
@@ -183,7 +193,7 @@ def load_network(folder: Path, device: str = "auto") -> Network:
 
 def run_tiled(
     network: Network,
-    volume: AnyArray | ResampledVolume,
+    volume: Volume,
     consume: Callable[[Tile, Float32s], None],
     *,
     beside: Callable[[Box], Float32s] | None = None,

@@ -16,6 +16,7 @@ def quality_flags(
     specimen_share: float,
     certainty: float,
     distance: float | None = None,
+    is_filtered: bool = False,
 ) -> tuple[QualityFlag, ...]:
     """Flags in a fixed order; none where nothing is doubtful.
 
@@ -27,9 +28,19 @@ def quality_flags(
         Mean probability of the winning class inside the specimen.
     distance
         From ordinary tomograms; fewer than one of them in a hundred exceeds 1.
+    is_filtered
+        Whether its power spectrum was brought to what the networks know.
     """
     flags = _volume_flags(tomogram, specimen_share, certainty, distance)
     flags += _object_flags(organelles, filaments)
+    if is_filtered:
+        flags.append(
+            QualityFlag(
+                "info", "spectrum_corrected",
+                "noise and sharpness differ from what the networks know and were brought to it "
+                "by a filter: faint structures may be missed",
+            )
+        )  # fmt: skip
     if tomogram.tilt_range is None:
         flags.append(QualityFlag("info", "tilt_range_unknown", "the tilt range was not given"))
     return tuple(flags)

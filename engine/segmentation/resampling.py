@@ -1,6 +1,7 @@
 """Volumes brought to another voxel size, aligned at the centre of voxel (0, 0, 0)."""
 
 import math
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,6 +32,19 @@ def resampling_matrix(n_in: int, ratio: float) -> Float32s:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+class Volume(Protocol):
+    """Densities (z, y, x) that are read box by box."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(z, y, x)."""
+        ...
+
+    def __getitem__(self, box: tuple[slice, slice, slice], /) -> AnyArray:
+        """The voxels of a box."""
+        ...
+
+
 class ResampledVolume:
     """A volume on another grid, computed box by box: it is never held as a whole.
 
@@ -42,7 +56,7 @@ class ResampledVolume:
         New over old voxel size.
     """
 
-    def __init__(self, voxels: AnyArray, ratio: float) -> None:
+    def __init__(self, voxels: Volume, ratio: float) -> None:
         self._voxels = voxels
         self._is_same = abs(ratio - 1.0) < 1e-6
         z, y, x = (resampling_matrix(n, ratio) for n in voxels.shape)
@@ -94,7 +108,7 @@ def _weighted(planes: Tensor, weights: Float32s, axis: int) -> Tensor:
 
 
 def resample(
-    voxels: AnyArray, ratio: float, *, dtype: type[np.floating] = np.float32
+    voxels: Volume, ratio: float, *, dtype: type[np.floating] = np.float32
 ) -> NDArray[np.floating]:
     """Volume (z, y, x) at `ratio` times the voxel size; beyond it, memory holds one slab."""
     view = ResampledVolume(voxels, ratio)
