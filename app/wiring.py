@@ -9,6 +9,7 @@ from engine.errors import ModelFileError
 from engine.io.ordinary_file import read_ordinary
 from engine.io.spectrum_file import read_spectrum_range
 from engine.matching.pseudo_source import PseudoStructureSource
+from engine.segmentation.fine import CORE_OUTPUT
 from engine.segmentation.inference import Networks, load_network
 from engine.segmentation.network_files import MODEL_FILE
 from models.registry import model_folder
@@ -16,6 +17,7 @@ from models.registry import model_folder
 ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
 SPECTRUM_FILE = ORDINARY_FILE.with_name("spectrum.json")
 COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-4", "pseudo-1"
+RIBOSOME_MODEL = "ribosome-1"
 
 
 @lru_cache(maxsize=2)
@@ -32,6 +34,7 @@ def shipped_networks(device: str = "auto") -> Networks:
         fine=load_network(model_folder(FINE_MODEL), device),
         ordinary=read_ordinary(ORDINARY_FILE),
         spectrum=read_spectrum_range(SPECTRUM_FILE),
+        ribosome=load_network(model_folder(RIBOSOME_MODEL), device),
     )
 
 
@@ -54,12 +57,18 @@ def chosen_networks(coarse: str | None, fine: str | None, device: str = "auto") 
         # What is ordinary was described with the shipped coarse network.
         ordinary=shipped.ordinary if coarse is None else None,
         spectrum=shipped.spectrum,
+        ribosome=shipped.ribosome,
     )
     for task, network in (("coarse", networks.coarse), ("fine", networks.fine)):
         if network.spec.task != task:
             raise ModelFileError(
                 f"{network.spec.name} is a {network.spec.task} network; give a {task} one"
             )
+    if CORE_OUTPUT not in networks.fine.spec.outputs:
+        raise ModelFileError(
+            f"{networks.fine.spec.name} does not look for microtubules: give a fine network that "
+            f"has the output {CORE_OUTPUT}"
+        )
     return networks
 
 

@@ -21,13 +21,13 @@ from engine.data.arrays import Float64s
 from engine.segmentation.coarse import DEPTH_OUTPUT
 from models.losses import COARSE_WEIGHTS, FINE_WEIGHTS
 from models.recipe import Recipe
-from models.validation import SeenMember
+from models.validation import POINT_OUTPUTS, SeenMember, point_f1
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose3d)
 # Temperatures between a third and three.
 WIDEST_LOG_SCALE = float(np.log(3.0))
 # On a grid: a finer one would follow the few members at hand.
-THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 15))
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 15))
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Calibration:
         Of every output, in order: new logit = scale * logit + shift.
     thresholds
         Of the masks of a fine network: the probability that gives the largest Dice on held-out
-        members. It is below one half where voxels are not told apart surely.
+        members; where masks stand for points, the largest F1. It is below one half where voxels
+        are not told apart surely.
     """
 
     scale: tuple[float, ...]
@@ -74,12 +75,16 @@ def calibrate(
         for index, name in enumerate(recipe.outputs):
             output = [_of_output(member, index) for member in members]
             scale[index] = _best_scale(partial(_mask_entropy, output, float(shift[index])))
-            thresholds[name] = _best_threshold(output, scale[index], shift[index])
+            if name not in POINT_OUTPUTS:
+                thresholds[name] = _best_threshold(output, scale[index], shift[index])
     _fold(network, scale, shift)
     factors, added = (
         torch.tensor(one, dtype=torch.float32).reshape(-1, 1, 1, 1) for one in (scale, shift)
     )
     after = [replace(one, logits=one.logits * factors + added) for one in members]
+    for index, name in enumerate(recipe.outputs):
+        if members and name in POINT_OUTPUTS:
+            thresholds[name] = _best_for_points(after, recipe, index)
     return Calibration(tuple(map(float, scale)), tuple(map(float, shift)), thresholds), after
 
 
@@ -138,6 +143,12 @@ def _best_threshold(output: Sequence[tuple[Tensor, Tensor]], scale: float, shift
         overlap = sum(int((truth & (logits > level)).sum()) for logits, truth in output)
         total = sum(int(truth.sum()) + int((logits > level).sum()) for logits, truth in output)
         scores.append(2.0 * overlap / max(total, 1))
+    return THRESHOLDS[int(np.argmax(scores))] if max(scores) > 0.0 else 0.5
+
+
+def _best_for_points(members: Sequence[SeenMember], recipe: Recipe, index: int) -> float:
+    """The threshold that finds most points; one half where no member holds any."""
+    scores = [point_f1(members, recipe, index, threshold) for threshold in THRESHOLDS]
     return THRESHOLDS[int(np.argmax(scores))] if max(scores) > 0.0 else 0.5
 
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
+from engine.segmentation.logits import pack_logits
+from engine.segmentation.ribosomes import peaks
+from engine.segmentation.scoring import match_points
 from models.patches import as_simulated, context_of, fine_channels
 from models.recipe import Recipe
 from models.table import ARCHITECTURES
@@ -18,6 +22,9 @@ from models.training_pool import (
 )
 
 N_BINS, LEAST_PROBABILITY = 10, 0.01
+# Outputs whose masks stand for points: what counts is whether each is found.
+POINT_OUTPUTS = ("ribosome",)
+FOUND_WITHIN_NM = 15.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,34 @@ def validation_metrics(
         for name, seen in _seen(member, recipe, thresholds or {}):
             scores.setdefault(name, _Score()).add(seen)
     dice = {f"dice_{name}": score.dice for name, score in scores.items()}
-    return dice | {f"calibration-error_{name}": score.error for name, score in scores.items()}
+    errors = {f"calibration-error_{name}": score.error for name, score in scores.items()}
+    points = {
+        f"f1_{name}": point_f1(members, recipe, index, (thresholds or {}).get(name, 0.5))
+        for index, name in enumerate(recipe.outputs)
+        if name in POINT_OUTPUTS
+    }
+    return dice | errors | points
+
+
+def point_f1(members: Sequence[SeenMember], recipe: Recipe, index: int, threshold: float) -> float:
+    """F1 of the points that an output's peaks stand for, within 15 nm of the middles of the mask's.
+
+    0 where there is none and none is found.
+    """
+    found, wanted, matched = 0, 0, 0
+    for member in members:
+        bodies, count = ndimage.label(member.truth[index].numpy())
+        middles = ndimage.center_of_mass(bodies > 0, bodies, np.arange(1, count + 1))
+        seen, _ = peaks(pack_logits(member.logits[index].numpy()), recipe.voxel_size_nm, threshold)
+        pairs = match_points(
+            seen * recipe.voxel_size_nm,
+            np.array(middles).reshape(-1, 3) * recipe.voxel_size_nm,
+            FOUND_WITHIN_NM,
+        )
+        found, wanted, matched = (
+            found + pairs.n_found, wanted + pairs.n_true, matched + pairs.n_matched,
+        )  # fmt: skip
+    return 2.0 * matched / max(found + wanted, 1)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def parity_rows(device: str) -> list[BenchRow]:
         replace(networks.coarse, largest_tile_vox=SMALL_TILE_VOX // 4),
         replace(networks.fine, largest_tile_vox=SMALL_TILE_VOX),
         networks.ordinary,
+        networks.spectrum,
     )
     return rows + _tile_rows(tomogram, networks, small)
 

@@ -75,6 +75,8 @@ class TomogramAnalysis:
     ----------
     ribosomes_angst
         (n, 3) centres, (z, y, x).
+    ribosome_confidence
+        (n,) probability at each centre.
     """
 
     labels: LabelVolume
@@ -82,3 +84,4 @@ class TomogramAnalysis:
     filaments: tuple[Filament, ...]
     measurements: OrganelleMeasurements
     ribosomes_angst: Float64s = field(default_factory=lambda: np.empty((0, 3)))
+    ribosome_confidence: Float64s = field(default_factory=lambda: np.empty(0))

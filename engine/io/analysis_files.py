@@ -32,6 +32,7 @@ from engine.io.preview import write_preview
 LABELS, LABEL_NAMES, INSTANCES = "labels.mrc", "labels.json", "instances.mrc"
 INSTANCE_TABLE, FILAMENT_TABLE = "instances.csv", "filaments.csv"
 POINT_TABLE, MEASUREMENTS = "filament_points.csv", "measurements.json"
+RIBOSOME_TABLE = "ribosomes.csv"
 PREVIEW, DISPLAY, PROVENANCE = "preview.png", "display.npy", "provenance.json"
 # Provenance comes last: it holds the digests of the others.
 ANALYSIS_FILES = (
@@ -41,6 +42,7 @@ ANALYSIS_FILES = (
     INSTANCE_TABLE,
     FILAMENT_TABLE,
     POINT_TABLE,
+    RIBOSOME_TABLE,
     MEASUREMENTS,
     PREVIEW,
     DISPLAY,
@@ -82,6 +84,13 @@ POINT_COLUMNS = {
     "z_nm": "float64",
     "y_nm": "float64",
     "x_nm": "float64",
+}
+
+RIBOSOME_COLUMNS = {
+    "z_nm": "float64",
+    "y_nm": "float64",
+    "x_nm": "float64",
+    "confidence": "float64",
 }
 
 
@@ -175,6 +184,13 @@ def read_filament_points(folder: Path) -> pd.DataFrame:
     return _read_table(folder / POINT_TABLE, POINT_COLUMNS)
 
 
+def read_ribosomes(folder: Path) -> pd.DataFrame:
+    """Read `ribosomes.csv`: one row a ribosome; none in folders of older versions."""
+    if not (folder / RIBOSOME_TABLE).is_file():
+        return pd.DataFrame(columns=list(RIBOSOME_COLUMNS), dtype="float64")
+    return _read_table(folder / RIBOSOME_TABLE, RIBOSOME_COLUMNS)
+
+
 def measurement_json(measurement: Measurement) -> dict[str, Any]:
     """Give a measurement as in `measurements.json`, numbers to nine significant digits."""
     return {
@@ -221,6 +237,16 @@ def _write_tables(analysis: TomogramAnalysis, folder: Path) -> None:
             (str(line.filament_id), str(index), *(_number(angst / 10, ".3f") for angst in point))
             for line in analysis.filaments
             for index, point in enumerate(line.points_angst)
+        ),
+    )
+    _write_csv(
+        folder / RIBOSOME_TABLE,
+        RIBOSOME_COLUMNS,
+        (
+            (*(_number(angst / 10, ".3f") for angst in centre), _number(confidence, ".4f"))
+            for centre, confidence in zip(
+                analysis.ribosomes_angst, analysis.ribosome_confidence, strict=True
+            )
         ),
     )
     values = analysis.measurements.values

@@ -18,23 +18,20 @@ from engine.segmentation.inference import Networks, OnProgress
 from engine.segmentation.instances import InstanceParams, paint_bodies
 from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.logits import code_of
-from engine.segmentation.looking_inside import (
-    INNER,
-    OUTER,
-    RIBOSOME,
-    ribosome_centres_angst,
-    with_anatomy,
-)
+from engine.segmentation.looking_inside import INNER, OUTER, with_anatomy
 from engine.segmentation.marginal_band import marginal_band
 from engine.segmentation.measurements import measure
 from engine.segmentation.quality import quality_flags
-from engine.segmentation.resampling import nearest_index
+from engine.segmentation.resampling import Volume, nearest_index
+from engine.segmentation.ribosomes import RIBOSOME, Ribosomes, ball_mask, find_ribosomes
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
 # Later ones are drawn over earlier ones: a mitochondrion's membranes are membranes too.
 MASK_ORDER = ("membrane", OUTER, INNER, RIBOSOME)
 # Microtubules lie in the cytoplasm; organelles may be drawn a little too large.
 LARGEST_SHARE_INSIDE = 0.8
+# Where the card of the network of ribosomes names none.
+RIBOSOME_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,25 +70,26 @@ def analyse_tomogram(
     look = as_known(tomogram.voxels, tomogram.voxel_size_angst / 10.0, networks.spectrum)
     coarse = coarse_findings(
         tomogram, networks.coarse, params.instances, params.threshold_band,
-        lambda f: report(0.2 * f), networks.fine.spec.context, look,
+        lambda f: report(0.2 * f), networks.context, look,
     )  # fmt: skip
     fine = fine_view(
-        tomogram, networks.fine, coarse.context, params.mask_threshold,
-        lambda f: report(0.2 + 0.6 * f), look,
+        tomogram, networks.fine, coarse.context.of(networks.fine.spec.context),
+        params.mask_threshold, lambda f: report(0.2 + 0.55 * f), look,
     )  # fmt: skip
     z, y, x = tomogram.voxels.shape
     voxel_nm = tomogram.voxel_size_angst / 10.0
     ids, organelles = paint_bodies(coarse.bodies, (z, y, x), voxel_nm, coarse.voxel_size_nm)
     organelles = with_anatomy(organelles, ids, voxel_nm, coarse, fine)
-    ribosomes = (
-        ribosome_centres_angst(fine.masks[RIBOSOME], (z, y, x), voxel_nm)
-        if RIBOSOME in fine.masks
-        else None
-    )
+    ribosomes = _ribosomes(tomogram, networks, coarse, look, lambda f: report(0.75 + 0.07 * f))
     report(0.82)
     filaments, length_band = _filaments(fine, voxel_nm, ids, params.tracing, params.tracing_band)
     report(0.95)
-    labels = _labels(coarse, fine, ids, organelles, voxel_nm, params.tracing.threshold)
+    masks = {**fine.masks}
+    if ribosomes is not None:
+        masks[RIBOSOME] = ball_mask((z, y, x), ribosomes.centres_angst, voxel_nm)
+    labels = _labels(
+        coarse, replace(fine, masks=masks), ids, organelles, voxel_nm, params.tracing.threshold
+    )
     flags = quality_flags(
         tomogram,
         organelles,
@@ -108,9 +106,9 @@ def analyse_tomogram(
         length_band_nm=length_band,
         cell_volume_um3=coarse.cell_volume_um3,
         thickness_nm=coarse.thickness_nm,
-        n_ribosomes=None if ribosomes is None else len(ribosomes),
+        n_ribosomes=None if ribosomes is None else len(ribosomes.confidence),
         band=marginal_band(coarse.specimen(), coarse.voxel_size_nm, filaments),
-        weak_outputs=(*networks.coarse.spec.weak_outputs, *networks.fine.spec.weak_outputs),
+        weak_outputs=networks.weak_outputs,
     )
     report(1.0)
     measurements = OrganelleMeasurements(
@@ -121,8 +119,23 @@ def analyse_tomogram(
         InstanceVolume(ids, tomogram.voxel_size_angst, organelles),
         filaments,
         measurements,
-        np.empty((0, 3)) if ribosomes is None else ribosomes,
+        np.empty((0, 3)) if ribosomes is None else ribosomes.centres_angst,
+        np.empty(0) if ribosomes is None else ribosomes.confidence,
     )
+
+
+def _ribosomes(
+    tomogram: Tomogram,
+    networks: Networks,
+    coarse: CoarseFindings,
+    look: Volume,
+    on_progress: OnProgress,
+) -> Ribosomes | None:
+    network = networks.ribosome
+    if network is None:
+        return None
+    context = coarse.context.of(network.spec.context)
+    return find_ribosomes(tomogram, network, context, RIBOSOME_THRESHOLD, on_progress, look)
 
 
 def _distance(networks: Networks, coarse: CoarseFindings) -> float | None:

@@ -47,13 +47,13 @@ class CoarseView:
         return len(find_bodies(only, self.depth_nm, self.voxel_size_nm, params))
 
     def context(self, outputs: Sequence[str]) -> Context:
-        """Some outputs, for the fine network; the depth in units of `DEPTH_FULL_SCALE_NM`."""
+        """Some outputs, for the other networks; the depth in units of `DEPTH_FULL_SCALE_NM`."""
         volumes = dict(zip(self.names, self.probabilities, strict=True))
         volumes[DEPTH_OUTPUT] = self.depth_nm / DEPTH_FULL_SCALE_NM
         codes = np.empty((len(outputs), *self.depth_nm.shape), dtype=np.uint8)
         for index, name in enumerate(outputs):
             codes[index] = packed(volumes[name])
-        return Context(codes, self.voxel_size_nm)
+        return Context(codes, self.voxel_size_nm, tuple(outputs))
 
     def winner(self) -> UInt8s:
         """Index into `names` of the likeliest class of every voxel (z, y, x)."""
@@ -81,7 +81,7 @@ class CoarseFindings:
     certainty
         Mean probability of the likeliest class inside the cell; everywhere where there is none.
     context
-        For the fine network.
+        For the other networks.
     description
         See `engine.segmentation.ordinary.describe`.
     """
@@ -119,7 +119,7 @@ def coarse_findings(
     threshold_band
         Probability thresholds whose mitochondria counts bound the interval of theirs.
     context
-        Outputs that the fine network is shown.
+        Outputs that the other networks are shown.
     look
         See `coarse_view`.
     """

@@ -1,5 +1,6 @@
 """What the coarse network saw, shown to the fine one beside the density."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,19 @@ class Context:
         uint8 (c, z, y, x) on the coarse grid: 255 times values in [0, 1].
     voxel_nm
         Of that grid; voxel i is centred on i * voxel_nm.
+    names
+        Of the outputs, where they are known.
     """
 
     codes: UInt8s
     voxel_nm: float
+    names: tuple[str, ...] = ()
+
+    def of(self, names: Sequence[str]) -> "Context":
+        """Some of the outputs, in this order; their names must be known."""
+        return Context(
+            self.codes[[self.names.index(name) for name in names]], self.voxel_nm, tuple(names)
+        )
 
     def at(self, box: Box, voxel_nm: float) -> Float32s:
         """The values (c, z, y, x) at the voxels of a box of another grid, float32.

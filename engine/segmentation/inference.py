@@ -158,10 +158,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Networks:
-    """The two networks of an analysis.
+    """The networks of an analysis.
 
     Attributes
     ----------
+    ribosome
+        Finds ribosomes; None leaves them out.
     ordinary
         What tomograms look like that they know; None leaves that doubt out.
     spectrum
@@ -172,11 +174,25 @@ class Networks:
     fine: Network
     ordinary: Ordinary | None = None
     spectrum: SpectrumRange | None = None
+    ribosome: Network | None = None
 
     @property
     def digests(self) -> tuple[FileDigest, ...]:
         """Of the networks' files, in the order in which they run."""
-        return (self.coarse.spec.digest, self.fine.spec.digest)
+        ribosome = () if self.ribosome is None else (self.ribosome.spec.digest,)
+        return (self.coarse.spec.digest, self.fine.spec.digest, *ribosome)
+
+    @property
+    def weak_outputs(self) -> tuple[str, ...]:
+        """Outputs of any of them that nothing may rest on."""
+        ribosome = () if self.ribosome is None else self.ribosome.spec.weak_outputs
+        return (*self.coarse.spec.weak_outputs, *self.fine.spec.weak_outputs, *ribosome)
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Outputs of the coarse network that any other is shown."""
+        ribosome = () if self.ribosome is None else self.ribosome.spec.context
+        return tuple(dict.fromkeys((*self.fine.spec.context, *ribosome)))
 
 
 def load_network(folder: Path, device: str = "auto") -> Network:

@@ -1,4 +1,4 @@
-"""What the fine network saw inside mitochondria and between organelles, object by object."""
+"""What the fine network saw inside mitochondria, object by object."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,21 +6,15 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from engine.data.arrays import Bools, Float64s, UInt16s
+from engine.data.arrays import UInt16s
 from engine.data.organelles import Organelle
-from engine.segmentation.bit_volume import BitVolume
 from engine.segmentation.coarse import CoarseFindings
 from engine.segmentation.fine import FineView
 from engine.segmentation.mitochondrion_anatomy import mitochondrion_anatomy
 from engine.segmentation.tiling import Box
 
 OUTER, INNER = "outer_mitochondrial_membrane", "inner_mitochondrial_membrane"
-RIBOSOME = "ribosome"
 MARGIN_NM = 12.0
-# The network marks balls of 16 nm about the centres; less than this share of one is noise.
-RIBOSOME_BALL_NM3 = 2145.0
-SMALLEST_RIBOSOME_SHARE, LARGEST_RIBOSOME_SHARE = 0.25, 3.0
-SLAB_SECTIONS, SLAB_OVERLAP_NM = 64, 30.0
 
 
 def with_anatomy(
@@ -58,54 +52,6 @@ def with_anatomy(
             )
         seen.append(found)
     return tuple(seen)
-
-
-def ribosome_centres_angst(
-    mask: BitVolume, shape: tuple[int, int, int], voxel_nm: float
-) -> Float64s:
-    """Centres (n, 3), (z, y, x), of the bodies of a mask that have about a ribosome's volume.
-
-    Two that touch are told apart where a neck is narrower than half of a ball. Slab by slab; a
-    slab sees a little beyond itself and keeps what has its centre inside.
-    """
-    beyond = int(np.ceil(SLAB_OVERLAP_NM / voxel_nm))
-    found = [np.empty((0, 3))]
-    for start in range(0, shape[0], SLAB_SECTIONS):
-        low, high = max(0, start - beyond), min(shape[0], start + SLAB_SECTIONS + beyond)
-        slab = mask.read((slice(low, high), slice(0, shape[1]), slice(0, shape[2])))
-        centres = _centres_vox(slab, RIBOSOME_BALL_NM3 / voxel_nm**3) + np.array([low, 0, 0])
-        own = (centres[:, 0] >= start) & (centres[:, 0] < start + SLAB_SECTIONS)
-        found.append(centres[own])
-    return 10.0 * voxel_nm * np.concatenate(found)
-
-
-def _centres_vox(mask: Bools, ball_vox: float) -> Float64s:
-    bodies, _ = ndimage.label(mask)
-    centres = []
-    for number, box in enumerate(ndimage.find_objects(bodies), start=1):
-        own = bodies[box] == number
-        size = own.sum() / ball_vox
-        if size < SMALLEST_RIBOSOME_SHARE:
-            continue
-        for piece in [own] if size < 1.5 else _parted(own):
-            share = piece.sum() / ball_vox
-            if SMALLEST_RIBOSOME_SHARE <= share <= LARGEST_RIBOSOME_SHARE:
-                corner = np.array([part.start for part in box])
-                centres.append(np.argwhere(piece).mean(axis=0) + corner)
-    return np.array(centres, dtype=np.float64).reshape(-1, 3)
-
-
-def _parted(own: Bools) -> list[Bools]:
-    """A body cut where it is narrow: every voxel goes to the nearest of its deep cores."""
-    depth = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1, 1:-1]
-    cores, n = ndimage.label(depth > 0.5 * depth.max())
-    if n < 2:
-        return [own]
-    nearest = ndimage.distance_transform_edt(
-        cores == 0, return_distances=False, return_indices=True
-    )
-    owner = np.where(own, cores[tuple(nearest)], 0)
-    return [owner == number for number in range(1, n + 1)]
 
 
 def _with_margin(box: tuple[slice, ...], shape: tuple[int, ...], margin_vox: float) -> Box:

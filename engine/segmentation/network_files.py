@@ -32,8 +32,8 @@ class NetworkSpec:
     context
         Outputs of the coarse network that this one is shown beside the density.
     weak_outputs
-        Outputs whose Dice on held-out simulation is below `LOWEST_DICE`: nothing that rests on
-        them is reported as a number.
+        Outputs whose Dice (of points: F1) on held-out simulation is below `LOWEST_DICE`: nothing
+        that rests on them is reported as a number.
     mask_thresholds
         Probability from which a voxel is in a mask, where it is not one half.
     """
@@ -112,5 +112,10 @@ def read_network_spec(folder: Path) -> NetworkSpec:
 
 
 def _weak_outputs(metrics: dict[str, float]) -> tuple[str, ...]:
-    weak = [name for name, value in metrics.items() if float(value) < LOWEST_DICE]
-    return tuple(name.removeprefix("dice_") for name in weak if name.startswith("dice_"))
+    """Outputs of low Dice; of points (with an `f1_` beside it) those of low F1."""
+    right = {
+        name.removeprefix("dice_"): float(metrics.get(f"f1_{name.removeprefix('dice_')}", value))
+        for name, value in metrics.items()
+        if name.startswith("dice_")
+    }
+    return tuple(name for name, value in right.items() if value < LOWEST_DICE)

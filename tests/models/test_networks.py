@@ -147,7 +147,8 @@ def test_shipped_models_have_right_hashes_and_stay_small():
     assert verify_models() == [card.name for card in list_models()]
     cards = list_models()
     assert {card.task for card in cards} == {"coarse", "fine", "pseudo_structures"}
-    assert sum(card.size_mb for card in cards) < 20.0
+    # Four networks of an analysis and of discovery, and the baselines that a benchmark compares.
+    assert sum(card.size_mb for card in cards) < 32.0
     for card in cards:
         assert card.limits
         assert card.command.startswith("tomodx train")

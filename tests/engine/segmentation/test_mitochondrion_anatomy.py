@@ -3,7 +3,6 @@ import pytest
 from scipy import ndimage
 
 from engine.segmentation.bit_volume import BitVolume
-from engine.segmentation.looking_inside import ribosome_centres_angst
 from engine.segmentation.mitochondrion_anatomy import mitochondrion_anatomy
 
 VOXEL_NM = 2.0
@@ -84,24 +83,6 @@ def bits(mask):
     volume = BitVolume(mask.shape)
     volume.write(tuple(slice(0, n) for n in mask.shape), mask)
     return volume
-
-
-def test_ribosomes_are_counted_once_each_also_across_slabs_and_where_they_touch():
-    centres = np.array([[20, 20, 20], [63, 60, 60], [64, 30, 80], [100, 20, 20], [100, 20, 28]])
-    mask = np.zeros(SHAPE, bool)
-    for z, y, x in centres:
-        mask |= (np.indices(SHAPE) - np.array([z, y, x])[:, None, None, None]).__pow__(2).sum(
-            axis=0
-        ) <= 16
-    mask[5, 5, 5] = True
-    found = ribosome_centres_angst(bits(mask), SHAPE, VOXEL_NM) / (10.0 * VOXEL_NM)
-    assert len(found) == len(centres)
-    apart = np.linalg.norm(found[:, None] - centres[None], axis=2)
-    assert apart.min(axis=0).max() < 1.0
-
-
-def test_large_bodies_are_no_ribosomes():
-    assert len(ribosome_centres_angst(bits(AWAY_NM < 40.0), SHAPE, VOXEL_NM)) == 0
 
 
 def test_a_box_of_bits_is_read_as_it_was_written():
