@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import ndimage
 
 from app.wiring import FINE_MODEL, chosen_networks, shipped_networks
 from engine.data.arrays import Float64s
@@ -20,6 +21,7 @@ from engine.segmentation.scoring import (
     centreline_dice,
     compare_lines,
     dice,
+    flat_parts,
     match_bodies,
     match_points,
 )
@@ -55,6 +57,9 @@ class Scored:
         By length.
     centreline_dice, crista_ratio_error
         None where there is nothing to score.
+    standing_membrane_dice, flat_membrane_share
+        Dice but for what lies flat (`engine.segmentation.scoring.flat_parts`) and two voxels
+        about it; share of the true membrane that does.
     bodies, ribosomes
         Found, true, matched.
     volume_ratios
@@ -71,6 +76,8 @@ class Scored:
     true_length_nm: float
     found_length_nm: float
     membrane_dice: float
+    standing_membrane_dice: float = 0.0
+    flat_membrane_share: float = 0.0
     perfect_length_nm: float = 0.0
     missed_nm: float = 0.0
     false_nm: float = 0.0
@@ -135,6 +142,8 @@ def score(family: str, tomogram: Tomogram, truth: Truth, analysis: TomogramAnaly
     )
     matches = match_bodies(found_ids, true_ids)
     lines = compare_lines(analysis.filaments, truth.filaments)
+    flat = flat_parts(truth.membrane)
+    seen = ~ndimage.binary_dilation(flat, iterations=2)
     ribosomes = match_points(analysis.ribosomes_angst, truth.ribosomes_angst, RIBOSOME_WITHIN_ANGST)
     by_rise, by_turn = _by_direction(lines)
     return Scored(
@@ -146,6 +155,8 @@ def score(family: str, tomogram: Tomogram, truth: Truth, analysis: TomogramAnaly
         true_length_nm=truth.microtubule_length_nm,
         found_length_nm=lines.found_nm,
         membrane_dice=dice(membrane, truth.membrane),
+        standing_membrane_dice=dice(membrane & seen, truth.membrane & seen),
+        flat_membrane_share=float(flat.sum() / max(int(truth.membrane.sum()), 1)),
         perfect_length_nm=sum(one.length_nm for one in traced_from_truth(truth, voxel_nm)),
         missed_nm=lines.missed_nm,
         false_nm=lines.false_nm,

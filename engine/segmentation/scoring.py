@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
@@ -207,3 +208,18 @@ def dice(found: Bools, truth: Bools) -> float:
     """Twice the intersection over the sum; 1 where both are empty."""
     total = int(found.sum()) + int(truth.sum())
     return 2.0 * int((found & truth).sum()) / total if total else 1.0
+
+
+def flat_parts(sheets: Bools, within_deg: float = 30.0) -> Bools:
+    """Where thin sheets (z, y, x) lie flat: their normal is within an angle of z.
+
+    A tilt series to 60 degrees measures nothing along such a normal: a flat membrane is not in the
+    data. For a sheet with normal n the smoothed products of gradients are n n^T, so that their
+    share along z is the squared cosine.
+    """
+    soft = ndimage.gaussian_filter(sheets.astype(np.float32), 1.5)
+    along_z = ndimage.sobel(soft, axis=0) ** 2
+    total = along_z + ndimage.sobel(soft, axis=1) ** 2 + ndimage.sobel(soft, axis=2) ** 2
+    along_z, total = (ndimage.uniform_filter(each, 5) for each in (along_z, total))
+    cosine_squared = float(np.cos(np.radians(within_deg)) ** 2)
+    return np.asarray(sheets & (along_z > cosine_squared * total))

@@ -8,6 +8,7 @@ from engine.segmentation.scoring import (
     centreline_dice,
     compare_lines,
     dice,
+    flat_parts,
     match_bodies,
     match_points,
 )
@@ -106,3 +107,13 @@ def test_dice():
     one, other = np.array([1, 1, 0], bool), np.array([1, 0, 0], bool)
     assert dice(one, other) == pytest.approx(2 / 3)
     assert dice(one & ~one, one & ~one) == 1.0
+
+
+@pytest.mark.parametrize(("tilt_deg", "is_flat"), [(0, True), (20, True), (40, False), (90, False)])
+def test_sheets_are_flat_where_their_normal_is_near_the_beam(tilt_deg, is_flat):
+    z, y, _ = np.indices((60, 60, 40)) - 30.0
+    tilt = np.radians(tilt_deg)
+    sheet = np.abs(z * np.cos(tilt) + y * np.sin(tilt)) <= 1.6
+    inner = (slice(10, 50),) * 2 + (slice(5, 35),)
+    assert (flat_parts(sheet)[inner].sum() > 0.9 * sheet[inner].sum()) == is_flat
+    assert not (flat_parts(sheet) & ~sheet).any()
