@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.wiring import COARSE_MODEL, FINE_MODEL, SPECTRUM_FILE
+from engine.data.arrays import Float64s
 from engine.data.provenance import parameters_digest
 from engine.data.tomogram import Tomogram
 from engine.errors import BadInputError, MissingFileError
@@ -14,6 +15,7 @@ from engine.io.spectrum_file import read_spectrum_range
 from engine.segmentation.inference import load_network
 from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.network_files import read_card
+from models.foreign_spectra import foreign_spectrum
 from models.labelled import LabelledTomogram, write_labelled
 from models.recipe import Recipe, Task
 from models.registry import model_folder
@@ -52,7 +54,8 @@ def adapt_network(
 ) -> Adapted:
     """Train a shipped network on with pairs `NAME.mrc`, `NAME_labels.mrc`.
 
-    Of three or more tomograms the last by name is never trained on and gives the metrics; with
+    The simulated tomograms that stay in training take on the site's amplitude spectra in part. Of
+    three or more tomograms the last by name is never trained on and gives the metrics; with
     fewer they are those on held-out simulation.
 
     Raises
@@ -73,7 +76,8 @@ def adapt_network(
     digests = [sha256_of(path) for pair in pairs for path in pair]
     own = work / f"labelled-{task}-{parameters_digest(digests)[:12]}"
     paths = write_labelled(own, labelled, task, coarse)
-    trained = train(recipe, work, device, report, labelled=paths)
+    spectra = [foreign_spectrum(one.tomogram, recipe) for one in labelled]
+    trained = train(recipe, work, device, report, labelled=paths, spectra=spectra)
     folder = out / name
     write_model(
         trained.network, recipe, trained.metrics, folder, f"tomodx adapt {task}",
@@ -81,6 +85,20 @@ def adapt_network(
     )  # fmt: skip
     held_out = 1 if len(paths) >= 3 else 0
     return Adapted(folder, dict(trained.metrics), len(paths), held_out)
+
+
+def unlabelled_spectra(folder: Path, recipe: Recipe) -> list[Float64s]:
+    """Power spectra of the tomograms of a folder, by name.
+
+    Raises
+    ------
+    MissingFileError
+        There is none.
+    """
+    paths = sorted(folder.glob("*.mrc")) if folder.is_dir() else []
+    if not paths:
+        raise MissingFileError(f"expected unlabelled tomograms (.mrc), found none in {folder}")
+    return [foreign_spectrum(_as_known(read_tomogram(path)), recipe) for path in paths]
 
 
 def _as_known(tomogram: Tomogram) -> Tomogram:

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.arrays import AnyArray
+from engine.data.arrays import AnyArray, Float64s
 from engine.data.labels import INSTANCE_CLASSES
 from engine.errors import BadInputError
 from engine.physics.fourier import frequencies_3d
 from engine.physics.normalise import robust_centre_and_scale
 from engine.segmentation.context import Context
+from models.foreign_spectra import with_spectrum
 from models.recipe import Recipe
 from models.training_pool import (
     COARSE_CLASSES,
@@ -33,6 +34,8 @@ CENTRED_SHARE = 0.5
 FINE_OBJECTS = ("microtubule_core", "inner_mitochondrial_membrane", "ribosome")
 # Of the patches; the coarse network may be wrong.
 WITHOUT_CONTEXT = 0.1
+# Of the patches, where there are unlabelled tomograms.
+EXCHANGED_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,18 @@ class PatchSampler:
         Members of a pool; mapped from disk.
     labelled
         Further members, a site's own; half of the patches are theirs.
+    spectra
+        Of unlabelled tomograms (`models.foreign_spectra`): some of the patches take one on.
     """
 
     def __init__(
-        self, paths: Sequence[Path], recipe: Recipe, labelled: Sequence[Path] = ()
+        self,
+        paths: Sequence[Path],
+        recipe: Recipe,
+        labelled: Sequence[Path] = (),
+        spectra: Sequence[Float64s] = (),
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.spectra = recipe, spectra
         self.sources = [
             _source(read_member(path, recipe.task, recipe.binning), recipe) for path in paths
         ]
@@ -105,7 +114,10 @@ class PatchSampler:
         corner = self._corner(rng, source, size)
         signal = _cut(member.signal, corner, size).astype(np.float32)
         targets = np.stack([_cut(one, corner, size) for one in member.targets])
-        image = augmented(self._with_noise(rng, source, signal), rng)
+        image = self._with_noise(rng, source, signal)
+        if self.spectra and rng.random() < EXCHANGED_SHARE:
+            image = with_spectrum(image, self.spectra[int(rng.integers(len(self.spectra)))])
+        image = augmented(image, rng)
         axes = tuple(axis + 1 for axis in _random_axes(rng))
         shown = torch.cat([image[None], self._context(rng, member, corner, size)])
         return shown.flip(axes), np.ascontiguousarray(np.flip(targets, axes))

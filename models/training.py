@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.data.arrays import Float64s
 from engine.errors import BadInputError, MissingFileError
 from engine.segmentation.inference import load_network
 from models.calibration import Calibration, calibrate
@@ -61,6 +62,7 @@ def train(
     device: str = "cpu",
     on_progress: Callable[[float], None] | None = None,
     labelled: Sequence[Path] = (),
+    spectra: Sequence[Float64s] = (),
 ) -> TrainedNetwork:
     """Train or go on training; checkpoints, log and pool live in `work_folder`.
 
@@ -72,6 +74,8 @@ def train(
     labelled
         Further members, a site's own; half of the patches are theirs. Of three or more the last
         is never trained on and gives the metrics in place of the pool's.
+    spectra
+        Of unlabelled tomograms, see `models.foreign_spectra`.
     """
     report = on_progress or (lambda fraction: None)
     paths = build_pool(work_folder, recipe.pool, device, lambda done: report(POOL_SHARE * done))
@@ -80,7 +84,7 @@ def train(
     if len(own) >= FEWEST_TO_HOLD_OUT:
         held_out = [own.pop()]
     shown = [path for path in paths if path not in held_out]
-    sampler = PatchSampler(shown if recipe.steps else paths, recipe, own)
+    sampler = PatchSampler(shown if recipe.steps else paths, recipe, own, spectra)
     run = _Run(recipe, work_folder, device)
     if run.step == 0 and recipe.start_from:
         run.start_from(model_folder(recipe.start_from), sampler)

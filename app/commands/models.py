@@ -36,6 +36,10 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(metavar="F", help="Of training, for pseudo alone.")
     ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Real tomograms (.mrc) whose spectra patches take on."),
+    ] = None,
 ) -> None:
     """Train a network on simulation, or go on training, and export it."""
     if recipe == PSEUDO:
@@ -47,6 +51,7 @@ def train(
     if recipe == SPECTRUM:
         _train_spectrum(context.obj, out)
         return
+    from app.adapting import unlabelled_spectra  # noqa: PLC0415
     from models.recipe import read_recipe  # noqa: PLC0415
     from models.training import train as train_network  # noqa: PLC0415
     from models.writing import write_model  # noqa: PLC0415
@@ -57,11 +62,13 @@ def train(
     require_writable(work / ".probe")
     require_writable(target / ".probe")
     device = "cuda" if settings.device == "cuda" else "cpu"
+    spectra = [] if unlabelled is None else unlabelled_spectra(unlabelled, chosen)
     with settings.progress(f"training {chosen.name}") as on_progress:
-        trained = train_network(chosen, work, device, on_progress)
+        trained = train_network(chosen, work, device, on_progress, spectra=spectra)
     folder = target / chosen.name
     write_model(
-        trained.network, chosen, trained.metrics, folder, f"tomodx train {recipe}",
+        trained.network, chosen, trained.metrics, folder,
+        f"tomodx train {recipe}" + (f" --unlabelled ({len(spectra)} tomograms)" if spectra else ""),
         trained.calibration,
     )  # fmt: skip
     metrics = {name: round(value, 4) for name, value in trained.metrics.items()}
