@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from engine.segmentation.network_files import MODEL_FILE, read_card
+from models.narrowing import is_narrower, narrowed
 
 # Logit of a mask that the finished network did not have: rare.
 NEW_OUTPUT_BIAS = -3.0
@@ -35,13 +36,16 @@ def take_weights(
     Returns
     -------
     int
-        Layers that were taken over; input channels that are new begin with weight 0.
+        Layers that were taken over; input channels that are new begin with weight 0. A narrower
+        network takes the strongest channels of every layer (`models.narrowing`).
     """
     finished = {
         tensor.name: torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
         for tensor in onnx.load(str(folder / MODEL_FILE)).graph.initializer
     }
     known: list[str] = read_card(folder)["outputs"]
+    if is_narrower(network, finished):
+        finished = narrowed(finished, network)
     norms = dict(_norms_behind(network))
     taken = 0
     with torch.no_grad():

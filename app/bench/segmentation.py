@@ -16,6 +16,7 @@ from app.bench.segmentation_scenes import (
     TURN_BINS_DEG,
     Scored,
     score_index,
+    score_kind,
 )
 from app.wiring import FINE_MODEL
 from engine.one_thread import one_thread_processes
@@ -26,6 +27,7 @@ PER_FAMILY = {"quick": 2, "full": 67}
 # Baselines of the field, and the student of the shipped network.
 RIVALS = ("chen2017-1", "convnet3d-1", "ssn3d-1", "student-1")
 RIVALS_PER_FAMILY = {"quick": 1, "full": 6}
+OTHERS_PER_FAMILY = {"quick": 1, "full": 4}
 COMPARED = (
     "microtubule_length_missed", "microtubule_length_false", "microtubule_length_mean",
     "microtubule_centreline", "membrane_dice",
@@ -37,6 +39,7 @@ def run(tier: str, device: str, on_progress: Callable[[float], None]) -> BenchRe
     scored = scored_tomograms(tier, device, lambda f: on_progress(0.7 * f))
     rows = scored_rows([one[FINE_MODEL] for one in scored])
     rows += rival_rows([one for one in scored if len(one) > 1])
+    rows += other_scene_rows(tier, device)
     rows += real_rows(device)
     on_progress(0.8)
     rows += parity_rows(device)
@@ -70,6 +73,26 @@ def scored_tomograms(
             done[running[future]] = future.result()
             on_progress(number / count)
     return [done[index] for index in range(count)]
+
+
+def other_scene_rows(tier: str, device: str) -> list[BenchRow]:
+    """Neurites and cilia: what was made for platelets, where there are none."""
+    count = OTHERS_PER_FAMILY[tier] * len(FAMILIES)
+    cilia = [score_kind("cilia", number, device) for number in range(count)]
+    neurites = [score_kind("neurite", number, device) for number in range(count)]
+    false = [float(one.found_count) for one in cilia]
+    rows = [
+        BenchRow(
+            "false_mitochondria_per_tomogram_of_cilia", float(np.mean(false)), "1", "lower",
+            *bootstrap_mean(false), baseline=f"{count} tomograms without any",
+        )
+    ]  # fmt: skip
+    for name, own in (("cilia", cilia), ("neurites", neurites)):
+        rows += [
+            row for row in rows_of(f"_in_{name}", own, goals=False)
+            if row.metric.startswith(COMPARED)
+        ]  # fmt: skip
+    return rows
 
 
 def rival_rows(scored: Sequence[Mapping[str, Scored]]) -> list[BenchRow]:

@@ -27,10 +27,18 @@ from engine.segmentation.scoring import (
 )
 from engine.segmentation.tracing import TracingParams, trace_filaments
 from engine.simulation.case import Truth, simulate_tomogram
-from engine.simulation.params import Family, SimulationParams, draw_acquisition, draw_scene
+from engine.simulation.params import (
+    Family,
+    SceneKind,
+    SimulationParams,
+    draw_acquisition,
+    draw_scene,
+)
 
 # Seeds far from those of training pools and of the reference cohort.
 BENCH_SEED = 990_001
+# Scenes that are no platelets.
+OTHER_INDEX = 70_000
 FAMILIES: tuple[Family, ...] = ("A", "B", "C")
 SHAPE = (80, 320, 320)
 MEAN_MITOCHONDRIA, MEAN_MICROTUBULES = 5.5, 9.0
@@ -91,7 +99,9 @@ class Scored:
     cpu_seconds: float = 0.0
 
 
-def bench_params(family: Family, index: int) -> tuple[SimulationParams, int]:
+def bench_params(
+    family: Family, index: int, kind: SceneKind = "platelet"
+) -> tuple[SimulationParams, int]:
     """Parameters and seed of one benchmark tomogram."""
     rng = np.random.default_rng([BENCH_SEED, index])
     acquisition = draw_acquisition(family, rng)
@@ -102,6 +112,7 @@ def bench_params(family: Family, index: int) -> tuple[SimulationParams, int]:
         family=family,
         mean_mitochondria=MEAN_MITOCHONDRIA,
         mean_microtubules=MEAN_MICROTUBULES,
+        kind=kind,
     )
     return SimulationParams(scene, acquisition), int(rng.integers(2**31))
 
@@ -126,6 +137,15 @@ def score_index(index: int, device: str, others: Sequence[str] = ()) -> dict[str
         own = score(family, simulated.tomogram, simulated.truth, analysis)
         scored[name] = replace(own, cpu_seconds=seconds)
     return scored
+
+
+def score_kind(kind: SceneKind, number: int, device: str) -> Scored:
+    """Simulate, analyse and score a scene that is no platelet."""
+    family = FAMILIES[number % len(FAMILIES)]
+    params, seed = bench_params(family, OTHER_INDEX + number, kind)
+    simulated = simulate_tomogram(params, seed=seed)
+    analysis = analyse_tomogram(simulated.tomogram, shipped_networks(device))
+    return score(family, simulated.tomogram, simulated.truth, analysis)
 
 
 def score(family: str, tomogram: Tomogram, truth: Truth, analysis: TomogramAnalysis) -> Scored:
