@@ -21,6 +21,7 @@ from engine.segmentation.logits import code_of
 from engine.segmentation.looking_inside import INNER, OUTER, with_anatomy
 from engine.segmentation.marginal_band import marginal_band
 from engine.segmentation.measurements import measure
+from engine.segmentation.outline_check import outline_share
 from engine.segmentation.quality import quality_flags
 from engine.segmentation.resampling import Volume, nearest_index
 from engine.segmentation.ribosomes import RIBOSOME, Ribosomes, ball_mask, find_ribosomes
@@ -98,6 +99,9 @@ def analyse_tomogram(
         certainty=coarse.certainty,
         distance=_distance(networks, coarse),
         is_filtered=look is not tomogram.voxels,
+        outline_share=outline_share(ids, fine.masks["membrane"], voxel_nm)
+        if "membrane" in fine.masks
+        else None,
     )
     values = measure(
         organelles,

@@ -7,6 +7,9 @@ from engine.data.measurements import QualityFlag
 from engine.data.organelles import Organelle
 from engine.data.tomogram import Tomogram
 
+# Set on development tomograms of families A and B, see docs/segmentation.md.
+LEAST_OUTLINE_SHARE = 0.5
+
 
 def quality_flags(
     tomogram: Tomogram,
@@ -17,6 +20,7 @@ def quality_flags(
     certainty: float,
     distance: float | None = None,
     is_filtered: bool = False,
+    outline_share: float | None = None,
 ) -> tuple[QualityFlag, ...]:
     """Flags in a fixed order; none where nothing is doubtful.
 
@@ -30,9 +34,19 @@ def quality_flags(
         From ordinary tomograms; fewer than one of them in a hundred exceeds 1.
     is_filtered
         Whether its power spectrum was brought to what the networks know.
+    outline_share
+        See `engine.segmentation.outline_check`; None where there is nothing to see.
     """
     flags = _volume_flags(tomogram, specimen_share, certainty, distance)
     flags += _object_flags(organelles, filaments)
+    if outline_share is not None and outline_share < LEAST_OUTLINE_SHARE:
+        flags.append(
+            QualityFlag(
+                "warning", "faint_membranes",
+                f"membranes were seen on {100 * outline_share:.0f} % of the organelles' outlines: "
+                "noise hides fine structures, lengths of microtubules are lower bounds",
+            )
+        )  # fmt: skip
     if is_filtered:
         flags.append(
             QualityFlag(
