@@ -19,6 +19,7 @@ SINGULAR_PLURAL = {
     "dense_granule": ("dense granule", "dense granules"),
     "vesicle": ("vesicle", "vesicles"),
     "microtubule": ("microtubule", "microtubules"),
+    "ribosome": ("ribosome", "ribosomes"),
 }
 INK, FAINT, WARNING = "#1A1A1A", "#5B5F66", "#A03000"
 
@@ -111,6 +112,9 @@ def _draw_numbers(column: Column, analysis: TomogramAnalysis) -> None:
         length = f"{total_nm / 1000:.2f} µm" if total_nm >= 1000 else f"{total_nm:.0f} nm"
         text += f", {length} in all"
     column.text(text)
+    ribosomes = measured.get("ribosome_count")
+    if ribosomes is not None and ribosomes.value is not None:
+        column.text(_counted(len(analysis.ribosomes_angst), "ribosome"))
 
 
 def _counted(count: int, name: str) -> str:
