@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from engine.data.arrays import Float64s
 
@@ -28,12 +29,15 @@ def linked_chains(
     nothing and only the two tangents are compared, at twice the turn allowed.
     """
     ends = [end for index, piece in enumerate(pieces) for end in _ends(index, piece)]
+    if not ends:
+        return []
     joints = []
-    for i, first in enumerate(ends):
-        for j in range(i + 1, len(ends)):
-            cost = _joint_cost(first, ends[j], longest_gap_nm, sharpest_turn_deg, contact_nm)
-            if cost is not None:
-                joints.append((cost, i, j))
+    # Thousands of pieces have millions of pairs of ends; near ones are few.
+    near = cKDTree([end.position for end in ends]).query_pairs(longest_gap_nm + 1e-6)
+    for i, j in near:
+        cost = _joint_cost(ends[i], ends[j], longest_gap_nm, sharpest_turn_deg, contact_nm)
+        if cost is not None:
+            joints.append((cost, i, j))
     partner: dict[int, int] = {}
     group = list(range(len(pieces)))
     for _, i, j in sorted(joints):
