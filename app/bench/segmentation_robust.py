@@ -44,11 +44,12 @@ def parity_rows(device: str) -> list[BenchRow]:
     rows = []
     for name, network in ((COARSE_MODEL, networks.coarse), (FINE_MODEL, networks.fine)):
         rows += _runtime_rows(name, network, tomogram)
-    small = Networks(
-        replace(networks.coarse, largest_tile_vox=SMALL_TILE_VOX // 4),
-        replace(networks.fine, largest_tile_vox=SMALL_TILE_VOX),
-        networks.ordinary,
-        networks.spectrum,
+    assert networks.ribosome is not None
+    small = replace(
+        networks,
+        coarse=replace(networks.coarse, largest_tile_vox=SMALL_TILE_VOX // 4),
+        fine=replace(networks.fine, largest_tile_vox=SMALL_TILE_VOX),
+        ribosome=replace(networks.ribosome, largest_tile_vox=SMALL_TILE_VOX // 4),
     )
     return rows + _tile_rows(tomogram, networks, small)
 

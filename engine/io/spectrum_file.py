@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
+from engine.io.digests import sha256_of
 from engine.segmentation.known_spectrum import N_SHELLS, SHELL, SpectrumRange
 
 
@@ -29,7 +31,11 @@ def read_spectrum_range(path: Path) -> SpectrumRange:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        known = SpectrumRange(np.array(content["low"], float), np.array(content["high"], float))
+        known = SpectrumRange(
+            np.array(content["low"], float),
+            np.array(content["high"], float),
+            FileDigest(path.name, sha256_of(path)),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path.name}: not readable; install TomoDx again") from error
     shells = (len(known.low), len(known.high), content.get("shell_cycles_per_voxel"))

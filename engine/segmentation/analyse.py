@@ -85,12 +85,8 @@ def analyse_tomogram(
     report(0.82)
     filaments, length_band = _filaments(fine, voxel_nm, ids, params.tracing, params.tracing_band)
     report(0.95)
-    masks = {**fine.masks}
-    if ribosomes is not None:
-        masks[RIBOSOME] = ball_mask((z, y, x), ribosomes.centres_angst, voxel_nm)
-    labels = _labels(
-        coarse, replace(fine, masks=masks), ids, organelles, voxel_nm, params.tracing.threshold
-    )
+    drawn = _with_balls(fine, ribosomes, (z, y, x), voxel_nm)
+    labels = _labels(coarse, drawn, ids, organelles, voxel_nm, params.tracing.threshold)
     flags = quality_flags(
         tomogram,
         organelles,
@@ -99,9 +95,7 @@ def analyse_tomogram(
         certainty=coarse.certainty,
         distance=_distance(networks, coarse),
         is_filtered=look is not tomogram.voxels,
-        outline_share=outline_share(ids, fine.masks["membrane"], voxel_nm)
-        if "membrane" in fine.masks
-        else None,
+        outline_share=outline_share(ids, fine.masks.get("membrane"), voxel_nm),
     )
     values = measure(
         organelles,
@@ -140,6 +134,16 @@ def _ribosomes(
         return None
     context = coarse.context.of(network.spec.context)
     return find_ribosomes(tomogram, network, context, RIBOSOME_THRESHOLD, on_progress, look)
+
+
+def _with_balls(
+    fine: FineView, ribosomes: Ribosomes | None, shape: tuple[int, int, int], voxel_nm: float
+) -> FineView:
+    """The masks to be drawn: a ribosome is a ball about its centre."""
+    if ribosomes is None:
+        return fine
+    balls = ball_mask(shape, ribosomes.centres_angst, voxel_nm)
+    return replace(fine, masks={**fine.masks, RIBOSOME: balls})
 
 
 def _distance(networks: Networks, coarse: CoarseFindings) -> float | None:

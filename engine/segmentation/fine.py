@@ -7,12 +7,11 @@ import numpy as np
 
 from engine.data.arrays import Float32s, UInt8s
 from engine.data.tomogram import Tomogram
-from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
 from engine.segmentation.bit_volume import BitVolume
 from engine.segmentation.context import Context
-from engine.segmentation.inference import Network, OnProgress, run_tiled
+from engine.segmentation.inference import Network, OnProgress, network_image, run_tiled
 from engine.segmentation.logits import code_of, pack_logits
-from engine.segmentation.resampling import ResampledVolume, Volume, nearest_index
+from engine.segmentation.resampling import Volume, nearest_index
 from engine.segmentation.tiling import Tile
 
 CORE_OUTPUT = "microtubule_core"
@@ -59,10 +58,8 @@ def fine_view(
         `engine.segmentation.known_spectrum.as_known`.
     """
     voxel_nm = tomogram.voxel_size_angst / 10.0
-    image = ResampledVolume(
-        tomogram.voxels if look is None else look, network.spec.voxel_size_nm / voxel_nm
-    )
-    centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
+    volume = tomogram.voxels if look is None else look
+    image, centre, scale = network_image(volume, voxel_nm, network.spec)
     index = {name: n for n, name in enumerate(network.spec.outputs)}
     n_z, n_y, n_x = tomogram.voxels.shape
     core = np.empty(image.shape, dtype=np.uint8)

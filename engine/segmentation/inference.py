@@ -15,10 +15,11 @@ import openvino
 from engine.data.arrays import Float32s
 from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
+from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
 from engine.segmentation.known_spectrum import SpectrumRange
 from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
 from engine.segmentation.ordinary import Ordinary
-from engine.segmentation.resampling import Volume
+from engine.segmentation.resampling import ResampledVolume, Volume
 from engine.segmentation.tiling import Box, Tile, cheapest_tile, plan_tiles
 
 logger = logging.getLogger(__name__)
@@ -178,9 +179,11 @@ class Networks:
 
     @property
     def digests(self) -> tuple[FileDigest, ...]:
-        """Of the networks' files, in the order in which they run."""
+        """Of the files that a result rests on: networks as they run, and the range of spectra."""
         ribosome = () if self.ribosome is None else (self.ribosome.spec.digest,)
-        return (self.coarse.spec.digest, self.fine.spec.digest, *ribosome)
+        spectrum = None if self.spectrum is None else self.spectrum.digest
+        networks = (self.coarse.spec.digest, self.fine.spec.digest, *ribosome)
+        return networks if spectrum is None else (*networks, spectrum)
 
     @property
     def weak_outputs(self) -> tuple[str, ...]:
@@ -205,6 +208,14 @@ def load_network(folder: Path, device: str = "auto") -> Network:
     """
     spec = read_network_spec(folder)
     return Network(spec, open_runtime(folder / MODEL_FILE, device))
+
+
+def network_image(
+    volume: Volume, voxel_nm: float, spec: NetworkSpec
+) -> tuple[ResampledVolume, float, float]:
+    """A volume at a network's sampling, computed as it is read, its robust centre and scale."""
+    image = ResampledVolume(volume, spec.voxel_size_nm / voxel_nm)
+    return image, *robust_centre_and_scale(image.sample(MAX_SAMPLES))
 
 
 def run_tiled(

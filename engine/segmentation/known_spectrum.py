@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.data.arrays import AnyArray, Float32s, Float64s
+from engine.data.provenance import FileDigest
 from engine.physics.fourier import frequencies_3d
 from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
 from engine.segmentation.resampling import Volume, resample
@@ -29,6 +30,7 @@ SHELL, N_SHELLS = 0.02, 25
 LOWEST_SHELL = 2
 # From here on noise rules; below, an empty field has less power than a full one.
 FIRST_NOISE_SHELL = 5
+LEVEL_SHELLS = slice(3, 15)
 # Sampling below which a tomogram is compared after binning to this one; coarser ones as they are.
 FINEST_NM, REFERENCE_NM = 2.0, 2.4
 # Robust standard deviations about the median.
@@ -52,10 +54,13 @@ class SpectrumRange:
     ----------
     low, high
         Log power (25,) of each shell, as `radial_spectrum` gives it.
+    digest
+        Of the file it was read from.
     """
 
     low: Float64s
     high: Float64s
+    digest: FileDigest | None = None
 
     def log_gain(self, spectrum: Float64s) -> Float64s | None:
         """Log amplitude gain (25,) that brings a spectrum into the range; None where it is in it.
@@ -82,7 +87,7 @@ def radial_spectrum(voxels: AnyArray, voxel_nm: float) -> Float64s:
     The median over blocks of 64^3 voxels under a Hann window, grey values cut as for the networks:
     gold and carbon are few blocks. Tomograms finer than 2 nm are brought to 2.4 nm first.
     """
-    ratio = REFERENCE_NM / voxel_nm if voxel_nm < FINEST_NM else 1.0
+    ratio = _reference_vox(voxel_nm)
     # Fewer voxels than a block along a short side, more of them where they are binned.
     size = [min(n, int(np.ceil(BLOCK_VOX * ratio))) for n in voxels.shape]
     centre, scale = robust_centre_and_scale(_sample(voxels))
@@ -99,8 +104,8 @@ def radial_spectrum(voxels: AnyArray, voxel_nm: float) -> Float64s:
     if not powers:
         return np.zeros(N_SHELLS)
     power = np.median(powers, axis=0)
-    flat = power[3:15].mean() or 1.0
-    return np.asarray(np.log(np.maximum(power / flat, 1e-6)))
+    level = power[LEVEL_SHELLS].mean() or 1.0
+    return np.asarray(np.log(np.maximum(power / level, 1e-6)))
 
 
 def _sample(voxels: AnyArray) -> Float32s:
@@ -153,14 +158,15 @@ def as_known(voxels: AnyArray, voxel_nm: float, known: SpectrumRange | None) -> 
     log_gain = known.log_gain(radial_spectrum(voxels, voxel_nm))
     if log_gain is None:
         return voxels
-    filtered = FilteredVolume(voxels, log_gain, max(1.0, _reference_nm(voxel_nm) / voxel_nm))
+    filtered = FilteredVolume(voxels, log_gain, _reference_vox(voxel_nm))
     if voxels.size > LARGEST_WHOLE_VOX:
         return filtered
     return filtered[slice(None), slice(None), slice(None)]
 
 
-def _reference_nm(voxel_nm: float) -> float:
-    return REFERENCE_NM if voxel_nm < FINEST_NM else voxel_nm
+def _reference_vox(voxel_nm: float) -> float:
+    """Voxels along a side of one at which spectra are compared, at least 1."""
+    return REFERENCE_NM / voxel_nm if voxel_nm < FINEST_NM else 1.0
 
 
 class FilteredVolume:

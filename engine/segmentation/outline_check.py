@@ -15,9 +15,10 @@ WITHIN_NM = 12.0
 EVERY_SECTION = 3
 # Fewer voxels of outline than these say nothing.
 LEAST_VOXELS = 500
+NEIGHBOURS = ndimage.generate_binary_structure(2, 1)
 
 
-def outline_share(ids: UInt16s, membrane: BitVolume, voxel_nm: float) -> float | None:
+def outline_share(ids: UInt16s, membrane: BitVolume | None, voxel_nm: float) -> float | None:
     """Share of the organelles' outlines in the sections where a membrane was seen.
 
     Outlines within sections alone: a membrane that lies flat is not measured by a tilt series.
@@ -27,13 +28,15 @@ def outline_share(ids: UInt16s, membrane: BitVolume, voxel_nm: float) -> float |
     ids
         (z, y, x), 0 = no organelle.
     membrane
-        Of the same shape.
+        Of the same shape; None where no network looks for it.
 
     Returns
     -------
     float or None
-        None where there is too little outline.
+        None where there is too little outline or no membrane.
     """
+    if membrane is None:
+        return None
     reach = max(1, round(WITHIN_NM / voxel_nm))
     seen = total = 0
     for z in range(0, len(ids), EVERY_SECTION):
@@ -48,16 +51,6 @@ def outline_share(ids: UInt16s, membrane: BitVolume, voxel_nm: float) -> float |
 
 def _outline(section: np.ndarray) -> np.ndarray:
     """Voxels (y, x) of organelles beside what is not theirs; the field's border is no outline."""
-    outline = np.zeros(section.shape, dtype=bool)
-    for axis in (0, 1):
-        first, second = (
-            np.take(section, range(start, section.shape[axis] - 1 + start), axis=axis)
-            for start in (0, 1)
-        )
-        differs = first != second
-        before = [slice(None)] * 2
-        after = [slice(None)] * 2
-        before[axis], after[axis] = slice(0, -1), slice(1, None)
-        outline[tuple(before)] |= differs & (first > 0)
-        outline[tuple(after)] |= differs & (second > 0)
-    return outline
+    highest = ndimage.maximum_filter(section, footprint=NEIGHBOURS, mode="nearest")
+    lowest = ndimage.minimum_filter(section, footprint=NEIGHBOURS, mode="nearest")
+    return np.asarray((section > 0) & (highest != lowest))

@@ -1,6 +1,5 @@
 """Ribosomes: where a small network of their own sees them, one point each."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +7,11 @@ from scipy import ndimage
 
 from engine.data.arrays import Float32s, Float64s
 from engine.data.tomogram import Tomogram
-from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
 from engine.segmentation.bit_volume import BitVolume
 from engine.segmentation.context import Context
-from engine.segmentation.inference import Network, OnProgress, run_tiled
+from engine.segmentation.inference import Network, OnProgress, network_image, run_tiled
 from engine.segmentation.logits import code_of, pack_logits, probability_of, unpack_logits
-from engine.segmentation.resampling import ResampledVolume, Volume
+from engine.segmentation.resampling import Volume
 from engine.segmentation.tiling import Tile
 
 RIBOSOME = "ribosome"
@@ -63,10 +61,8 @@ def find_ribosomes(
     """
     spec = network.spec
     voxel_nm = tomogram.voxel_size_angst / 10.0
-    image = ResampledVolume(
-        tomogram.voxels if look is None else look, spec.voxel_size_nm / voxel_nm
-    )
-    centre, scale = robust_centre_and_scale(image.sample(MAX_SAMPLES))
+    volume = tomogram.voxels if look is None else look
+    image, centre, scale = network_image(volume, voxel_nm, spec)
     codes = np.empty(image.shape, dtype=np.uint8)
     output = spec.outputs.index(RIBOSOME)
 
@@ -127,13 +123,11 @@ def _centred(codes: np.ndarray, place: Float64s) -> Float64s:
     return np.array([float((weights * grid).sum() / weights.sum()) for grid in grids])
 
 
-def ball_mask(
-    shape: tuple[int, int, int], centres_angst: Sequence[Float64s] | Float64s, voxel_nm: float
-) -> BitVolume:
+def ball_mask(shape: tuple[int, int, int], centres_angst: Float64s, voxel_nm: float) -> BitVolume:
     """Balls of `RADIUS_NM` about centres (n, 3), on the tomogram's grid."""
     mask = BitVolume(shape)
     reach = int(np.ceil(RADIUS_NM / voxel_nm)) + 1
-    for centre in np.asarray(centres_angst).reshape(-1, 3) / (10.0 * voxel_nm):
+    for centre in centres_angst / (10.0 * voxel_nm):
         middle = np.rint(centre).astype(int)
         low = np.maximum(middle - reach, 0)
         high = np.minimum(middle + reach + 1, shape)

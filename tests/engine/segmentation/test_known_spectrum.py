@@ -137,6 +137,8 @@ def test_a_file_gives_back_the_range(tmp_path):
     again = read_spectrum_range(path)
     np.testing.assert_allclose(again.low, WHITE.low)
     np.testing.assert_allclose(again.high, WHITE.high)
+    assert again.digest is not None
+    assert again.digest.name == "s.json"
     shipped = read_spectrum_range(SPECTRUM_FILE)
     assert (shipped.low <= shipped.high).all()
 
