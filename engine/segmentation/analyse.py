@@ -24,7 +24,13 @@ from engine.segmentation.measurements import measure
 from engine.segmentation.outline_check import outline_share
 from engine.segmentation.quality import quality_flags
 from engine.segmentation.resampling import Volume, nearest_index
-from engine.segmentation.ribosomes import RIBOSOME, Ribosomes, ball_mask, find_ribosomes
+from engine.segmentation.ribosomes import (
+    RIBOSOME,
+    Ribosomes,
+    ball_mask,
+    beside_filaments,
+    find_ribosomes,
+)
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
 # Later ones are drawn over earlier ones: a mitochondrion's membranes are membranes too.
@@ -81,9 +87,11 @@ def analyse_tomogram(
     voxel_nm = tomogram.voxel_size_angst / 10.0
     ids, organelles = paint_bodies(coarse.bodies, (z, y, x), voxel_nm, coarse.voxel_size_nm)
     organelles = with_anatomy(organelles, ids, voxel_nm, coarse, fine)
-    ribosomes = _ribosomes(tomogram, networks, coarse, look, lambda f: report(0.75 + 0.07 * f))
     report(0.82)
     filaments, length_band = _filaments(fine, voxel_nm, ids, params.tracing, params.tracing_band)
+    ribosomes = _ribosomes(
+        tomogram, networks, coarse, look, filaments, lambda f: report(0.9 + 0.05 * f)
+    )
     report(0.95)
     drawn = _with_balls(fine, ribosomes, (z, y, x), voxel_nm)
     labels = _labels(coarse, drawn, ids, organelles, voxel_nm, params.tracing.threshold)
@@ -127,13 +135,15 @@ def _ribosomes(
     networks: Networks,
     coarse: CoarseFindings,
     look: Volume,
+    filaments: tuple[Filament, ...],
     on_progress: OnProgress,
 ) -> Ribosomes | None:
     network = networks.ribosome
     if network is None:
         return None
     context = coarse.context.of(network.spec.context)
-    return find_ribosomes(tomogram, network, context, RIBOSOME_THRESHOLD, on_progress, look)
+    found = find_ribosomes(tomogram, network, context, RIBOSOME_THRESHOLD, on_progress, look)
+    return beside_filaments(found, filaments)
 
 
 def _with_balls(

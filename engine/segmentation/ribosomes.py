@@ -1,11 +1,14 @@
 """Ribosomes: where a small network of their own sees them, one point each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from engine.data.arrays import Float32s, Float64s
+from engine.data.filaments import Filament
 from engine.data.tomogram import Tomogram
 from engine.segmentation.bit_volume import BitVolume
 from engine.segmentation.context import Context
@@ -19,6 +22,8 @@ RIBOSOME = "ribosome"
 NEAREST_NM = 12.0
 # Of the ball that stands for a ribosome among the labels; the networks are taught the same one.
 RADIUS_NM = 8.0
+# Radii of a ribosome and a microtubule, 12.5 nm each, less the errors of both places.
+FREE_OF_AXIS_NM = 20.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,16 @@ def find_ribosomes(
     # The grid may end a little beyond the last voxel.
     last_nm = (np.array(tomogram.voxels.shape) - 1.0) * voxel_nm
     return Ribosomes(10.0 * np.clip(centres * spec.voxel_size_nm, 0.0, last_nm), confidence)
+
+
+def beside_filaments(ribosomes: Ribosomes, filaments: Sequence[Filament]) -> Ribosomes:
+    """Those that are no piece of a microtubule's wall: two bodies cannot be in one place."""
+    if not filaments or not len(ribosomes.confidence):
+        return ribosomes
+    lines = cKDTree(np.concatenate([one.points_angst for one in filaments]))
+    apart_angst, _ = lines.query(ribosomes.centres_angst)
+    free = apart_angst >= 10.0 * FREE_OF_AXIS_NM
+    return Ribosomes(ribosomes.centres_angst[free], ribosomes.confidence[free])
 
 
 def peaks(codes: np.ndarray, voxel_nm: float, threshold: float) -> tuple[Float64s, Float64s]:

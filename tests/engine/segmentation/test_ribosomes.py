@@ -3,13 +3,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.data.filaments import Filament
 from engine.data.provenance import FileDigest, Provenance
 from engine.data.tomogram import Tomogram
 from engine.segmentation.context import Context
 from engine.segmentation.inference import Network
 from engine.segmentation.logits import pack_logits
 from engine.segmentation.network_files import NetworkSpec
-from engine.segmentation.ribosomes import RADIUS_NM, ball_mask, find_ribosomes, peaks
+from engine.segmentation.ribosomes import (
+    RADIUS_NM,
+    Ribosomes,
+    ball_mask,
+    beside_filaments,
+    find_ribosomes,
+    peaks,
+)
 
 VOXEL_NM = 4.8
 SHAPE = (24, 30, 34)
@@ -99,3 +107,13 @@ def test_places_are_those_of_the_tomogram(voxel_nm):
     apart = np.linalg.norm(found.centres_angst[:, None] / 10.0 - truth_nm[None], axis=2)
     assert apart.min(axis=0).max() < 4.0
     assert (found.confidence >= 0.9).all()
+
+
+def test_a_piece_of_a_microtubules_wall_is_no_ribosome():
+    axis = np.stack([np.zeros(50), np.zeros(50), np.arange(50) * 20.0], axis=1)
+    line = Filament(1, "microtubule", axis, True, True, 1.0)
+    places = np.array([[100.0, 0.0, 500.0], [260.0, 0.0, 500.0], [0.0, 0.0, 1400.0]])
+    found = Ribosomes(places, np.array([0.9, 0.8, 0.7]))
+    kept = beside_filaments(found, [line])
+    np.testing.assert_allclose(kept.confidence, [0.8, 0.7])
+    assert beside_filaments(found, []) is found
