@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from app.wiring import COARSE_MODEL, FINE_MODEL, SPECTRUM_FILE
 from engine.data.arrays import Float64s
 from engine.data.provenance import parameters_digest
@@ -15,6 +17,7 @@ from engine.io.spectrum_file import read_spectrum_range
 from engine.segmentation.inference import load_network
 from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.network_files import read_card
+from engine.segmentation.resampling import resample
 from models.foreign_spectra import foreign_spectrum
 from models.labelled import LabelledTomogram, write_labelled
 from models.recipe import Recipe, Task
@@ -104,9 +107,15 @@ def unlabelled_spectra(folder: Path, recipe: Recipe) -> list[Float64s]:
 def _as_known(tomogram: Tomogram) -> Tomogram:
     """With the spectrum that an analysis shows its networks."""
     known = read_spectrum_range(SPECTRUM_FILE)
-    look = as_known(tomogram.voxels, tomogram.voxel_size_angst / 10.0, known)
-    everything = slice(None)
-    return replace(tomogram, voxels=look[everything, everything, everything])
+    voxel_nm = tomogram.voxel_size_angst / 10.0
+    look = as_known(tomogram.voxels, voxel_nm, known)
+    # Back on the tomogram's own grid, where its labels are.
+    shown = resample(look.voxels, voxel_nm / look.voxel_nm)
+    missing = [
+        (0, max(0, n - have)) for n, have in zip(tomogram.voxels.shape, shown.shape, strict=True)
+    ]
+    z, y, x = tomogram.voxels.shape
+    return replace(tomogram, voxels=np.pad(shown, missing, mode="edge")[:z, :y, :x])
 
 
 def labelled_pairs(folder: Path) -> list[tuple[Path, Path]]:

@@ -26,7 +26,7 @@ def train_spectrum(out: Path | None, device: str, on_progress: Callable[[float],
     spectra = []
     for index in range(N_TOMOGRAMS):
         tomogram = simulate_member(pool, index, device).tomogram
-        spectra.append(radial_spectrum(tomogram.voxels, tomogram.voxel_size_angst / 10.0))
+        spectra.append(radial_spectrum(tomogram.voxels))
         on_progress((index + 1) / N_TOMOGRAMS)
     write_spectrum_range(fit_range(spectra), out or SPECTRUM_FILE)
     return N_TOMOGRAMS

@@ -17,19 +17,17 @@ from engine.segmentation.known_spectrum import (
     LARGEST_GAIN,
     LOWEST_SHELL,
     N_SHELLS,
-    REFERENCE_NM,
     SHELL,
     radial_spectrum,
 )
-from engine.segmentation.resampling import resample
+from engine.segmentation.resampling import ResampledVolume
 from models.recipe import Recipe
 
 
 def foreign_spectrum(tomogram: Tomogram, recipe: Recipe) -> Float64s:
     """Log power (25,) of a tomogram at the sampling of a recipe's network."""
     ratio = 10.0 * recipe.voxel_size_nm / tomogram.voxel_size_angst
-    # At that sampling already: nothing is to be binned.
-    return radial_spectrum(resample(tomogram.voxels, ratio), REFERENCE_NM)
+    return radial_spectrum(ResampledVolume(tomogram.voxels, ratio))
 
 
 def with_spectrum(image: Tensor, wanted: Float64s) -> Tensor:
@@ -37,7 +35,7 @@ def with_spectrum(image: Tensor, wanted: Float64s) -> Tensor:
 
     The lowest shells hold the shapes of what is in the patch and keep their share.
     """
-    own = radial_spectrum(image.numpy(), REFERENCE_NM)
+    own = radial_spectrum(image.numpy())
     log_gain = 0.5 * (wanted - own)
     log_gain -= np.median(log_gain[LOWEST_SHELL:])
     log_gain = np.clip(log_gain, -np.log(LARGEST_GAIN), np.log(LARGEST_GAIN))

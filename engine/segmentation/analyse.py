@@ -16,14 +16,14 @@ from engine.segmentation.coarse import CoarseFindings, coarse_findings
 from engine.segmentation.fine import FineView, fine_view
 from engine.segmentation.inference import Networks, OnProgress
 from engine.segmentation.instances import InstanceParams, paint_bodies
-from engine.segmentation.known_spectrum import as_known
+from engine.segmentation.known_spectrum import Look, as_known
 from engine.segmentation.logits import code_of
 from engine.segmentation.looking_inside import INNER, OUTER, with_anatomy
 from engine.segmentation.marginal_band import marginal_band
 from engine.segmentation.measurements import measure
 from engine.segmentation.outline_check import outline_share
 from engine.segmentation.quality import quality_flags
-from engine.segmentation.resampling import Volume, nearest_index
+from engine.segmentation.resampling import nearest_index
 from engine.segmentation.ribosomes import (
     RIBOSOME,
     Ribosomes,
@@ -102,7 +102,7 @@ def analyse_tomogram(
         specimen_share=coarse.specimen_share,
         certainty=coarse.certainty,
         distance=_distance(networks, coarse),
-        is_filtered=look is not tomogram.voxels,
+        is_filtered=look.voxels is not tomogram.voxels,
         outline_share=outline_share(ids, fine.masks.get("membrane"), voxel_nm),
     )
     values = measure(
@@ -134,7 +134,7 @@ def _ribosomes(
     tomogram: Tomogram,
     networks: Networks,
     coarse: CoarseFindings,
-    look: Volume,
+    look: Look,
     filaments: tuple[Filament, ...],
     on_progress: OnProgress,
 ) -> Ribosomes | None:

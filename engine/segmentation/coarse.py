@@ -13,8 +13,9 @@ from engine.physics.normalise import robust_centre_and_scale
 from engine.segmentation.context import Context, packed
 from engine.segmentation.inference import Network, OnProgress, run_tiled
 from engine.segmentation.instances import Body, InstanceParams, find_bodies
+from engine.segmentation.known_spectrum import Look
 from engine.segmentation.ordinary import describe
-from engine.segmentation.resampling import Volume, resample
+from engine.segmentation.resampling import resample
 from engine.segmentation.tiling import Tile
 
 # Of the coarse network's regression output: 1.0 is this depth.
@@ -110,7 +111,7 @@ def coarse_findings(
     threshold_band: tuple[float, float],
     on_progress: OnProgress,
     context: Sequence[str] = (),
-    look: Volume | None = None,
+    look: Look | None = None,
 ) -> CoarseFindings:
     """Run the coarse network over a tomogram and find what is in it.
 
@@ -148,7 +149,7 @@ def coarse_view(
     tomogram: Tomogram,
     network: Network,
     on_progress: OnProgress,
-    look: Volume | None = None,
+    look: Look | None = None,
 ) -> CoarseView:
     """Run the coarse network over the whole tomogram.
 
@@ -159,8 +160,9 @@ def coarse_view(
         `engine.segmentation.known_spectrum.as_known`; the description stays that of the voxels.
     """
     names = network.spec.outputs[:-1]
-    ratio = network.spec.voxel_size_nm / (tomogram.voxel_size_angst / 10.0)
-    image = resample(tomogram.voxels if look is None else look, ratio)
+    own = Look(tomogram.voxels, tomogram.voxel_size_angst / 10.0)
+    look = look or own
+    image = resample(look.voxels, network.spec.voxel_size_nm / look.voxel_nm)
     on_progress(0.5)
     centre, scale = robust_centre_and_scale(image)
     probabilities = np.empty((len(names), *image.shape), dtype=np.float32)
@@ -177,8 +179,8 @@ def coarse_view(
         network, image, keep, centre=centre, scale=scale,
         on_progress=lambda f: on_progress(0.5 + 0.5 * f),
     )  # fmt: skip
-    if look is not None and look is not tomogram.voxels:
-        image = resample(tomogram.voxels, ratio)
+    if look.voxels is not own.voxels:
+        image = resample(own.voxels, network.spec.voxel_size_nm / own.voxel_nm)
         centre, scale = robust_centre_and_scale(image)
     image -= np.float32(centre)
     image /= np.float32(scale)

@@ -10,8 +10,9 @@ from engine.data.tomogram import Tomogram
 from engine.segmentation.bit_volume import BitVolume
 from engine.segmentation.context import Context
 from engine.segmentation.inference import Network, OnProgress, network_image, run_tiled
+from engine.segmentation.known_spectrum import Look
 from engine.segmentation.logits import code_of, pack_logits
-from engine.segmentation.resampling import Volume, nearest_index
+from engine.segmentation.resampling import nearest_index
 from engine.segmentation.tiling import Tile
 
 CORE_OUTPUT = "microtubule_core"
@@ -43,7 +44,7 @@ def fine_view(
     context: Context,
     threshold: float,
     on_progress: OnProgress,
-    look: Volume | None = None,
+    look: Look | None = None,
 ) -> FineView:
     """Run the fine network over the whole tomogram.
 
@@ -58,8 +59,7 @@ def fine_view(
         `engine.segmentation.known_spectrum.as_known`.
     """
     voxel_nm = tomogram.voxel_size_angst / 10.0
-    volume = tomogram.voxels if look is None else look
-    image, centre, scale = network_image(volume, voxel_nm, network.spec)
+    image, centre, scale = network_image(look or Look(tomogram.voxels, voxel_nm), network.spec)
     index = {name: n for n, name in enumerate(network.spec.outputs)}
     n_z, n_y, n_x = tomogram.voxels.shape
     core = np.empty(image.shape, dtype=np.uint8)

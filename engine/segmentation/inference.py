@@ -16,7 +16,7 @@ from engine.data.arrays import Float32s
 from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
 from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
-from engine.segmentation.known_spectrum import SpectrumRange
+from engine.segmentation.known_spectrum import Look, SpectrumRange
 from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
 from engine.segmentation.ordinary import Ordinary
 from engine.segmentation.resampling import ResampledVolume, Volume
@@ -210,11 +210,9 @@ def load_network(folder: Path, device: str = "auto") -> Network:
     return Network(spec, open_runtime(folder / MODEL_FILE, device))
 
 
-def network_image(
-    volume: Volume, voxel_nm: float, spec: NetworkSpec
-) -> tuple[ResampledVolume, float, float]:
-    """A volume at a network's sampling, computed as it is read, its robust centre and scale."""
-    image = ResampledVolume(volume, spec.voxel_size_nm / voxel_nm)
+def network_image(look: Look, spec: NetworkSpec) -> tuple[ResampledVolume, float, float]:
+    """A tomogram at a network's sampling, computed as it is read, its robust centre and scale."""
+    image = ResampledVolume(look.voxels, spec.voxel_size_nm / look.voxel_nm)
     return image, *robust_centre_and_scale(image.sample(MAX_SAMPLES))
 
 

@@ -7,6 +7,7 @@ the frequency alone undoes it, and leaves tomograms alone whose spectrum is an o
 Measured in `docs/decisions/spectra-brought-home.md`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from engine.data.arrays import AnyArray, Float32s, Float64s
 from engine.data.provenance import FileDigest
 from engine.physics.fourier import frequencies_3d
 from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
-from engine.segmentation.resampling import Volume, resample
+from engine.segmentation.resampling import ResampledVolume, Volume
 
 # Of the radial spectrum: cycles a voxel of the reference grid.
 SHELL, N_SHELLS = 0.02, 25
@@ -31,7 +32,6 @@ LOWEST_SHELL = 2
 # From here on noise rules; below, an empty field has less power than a full one.
 FIRST_NOISE_SHELL = 5
 LEVEL_SHELLS = slice(3, 15)
-# Sampling below which a tomogram is compared after binning to this one; coarser ones as they are.
 FINEST_NM, REFERENCE_NM = 2.0, 2.4
 # Robust standard deviations about the median.
 CLIP = 8.0
@@ -39,9 +39,10 @@ BLOCK_VOX, MOST_BLOCKS = 64, 48
 LARGEST_GAIN = 10.0
 # Smaller ones in the noise are left: training varied spectra by as much.
 LEAST_GAIN = 1.5
-KERNEL_RADIUS_VOX = 10
+# Of the kernel, in voxels.
+RADIUS = 10
 # A volume up to this size is filtered at once and kept, a larger one box by box.
-LARGEST_WHOLE_VOX = 100_000_000
+LARGEST_WHOLE_VOX = 300_000_000
 
 Box = tuple[slice, slice, slice]
 
@@ -81,24 +82,21 @@ def fit_range(spectra: Sequence[Float64s]) -> SpectrumRange:
     return SpectrumRange(stacked.min(axis=0), stacked.max(axis=0))
 
 
-def radial_spectrum(voxels: AnyArray, voxel_nm: float) -> Float64s:
+def radial_spectrum(volume: Volume) -> Float64s:
     """Log power (25,) in shells of 0.02 cycles a voxel; its mean power between 0.06 and 0.3 is 1.
 
     The median over blocks of 64^3 voxels under a Hann window, grey values cut as for the networks:
-    gold and carbon are few blocks. Tomograms finer than 2 nm are brought to 2.4 nm first.
+    gold and carbon are few blocks.
     """
-    ratio = _reference_vox(voxel_nm)
-    # Fewer voxels than a block along a short side, more of them where they are binned.
-    size = [min(n, int(np.ceil(BLOCK_VOX * ratio))) for n in voxels.shape]
-    centre, scale = robust_centre_and_scale(_sample(voxels))
+    size = [min(n, BLOCK_VOX) for n in volume.shape]
+    step = max(1, int((math.prod(volume.shape) / MAX_SAMPLES) ** (1 / 3)))
+    every = slice(None, None, step)
+    centre, scale = robust_centre_and_scale(np.asarray(volume[every, every, every], np.float32))
     powers = []
-    for corner in _corners(voxels.shape, size):
-        block = np.asarray(
-            voxels[tuple(slice(a, a + n) for a, n in zip(corner, size, strict=True))],
-            dtype=np.float32,
-        )
-        block = np.clip((block - centre) / scale, -CLIP, CLIP)
-        power = _shell_powers(resample(block, ratio) if ratio > 1.0 else block)
+    for corner in _corners(volume.shape, size):
+        z, y, x = (slice(a, a + n) for a, n in zip(corner, size, strict=True))
+        block = np.asarray(volume[z, y, x], dtype=np.float32)
+        power = _shell_powers(np.clip((block - centre) / scale, -CLIP, CLIP))
         if power.max() > 0.0:
             powers.append(power)
     if not powers:
@@ -106,11 +104,6 @@ def radial_spectrum(voxels: AnyArray, voxel_nm: float) -> Float64s:
     power = np.median(powers, axis=0)
     level = power[LEVEL_SHELLS].mean() or 1.0
     return np.asarray(np.log(np.maximum(power / level, 1e-6)))
-
-
-def _sample(voxels: AnyArray) -> Float32s:
-    step = max(1, int((voxels.size / MAX_SAMPLES) ** (1 / 3)))
-    return np.asarray(voxels[::step, ::step, ::step], dtype=np.float32)
 
 
 def _corners(shape: Sequence[int], size: Sequence[int]) -> list[tuple[int, ...]]:
@@ -145,28 +138,42 @@ def _shell_powers(block: AnyArray) -> Float64s:
     return np.interp(np.arange(N_SHELLS), known, mean[known])
 
 
-def as_known(voxels: AnyArray, voxel_nm: float, known: SpectrumRange | None) -> Volume:
-    """A tomogram (z, y, x) as its networks are shown it.
+@dataclass(frozen=True)
+class Look:
+    """A tomogram as its networks are shown it.
 
-    Returns
-    -------
-    Volume
-        `voxels` themselves where their spectrum lies in the range (or `known` is None).
+    Attributes
+    ----------
+    voxels
+        (z, y, x), the tomogram's own where it was left as it is.
+    voxel_nm
+        Voxel i is centred on i * voxel_nm.
     """
+
+    voxels: Volume
+    voxel_nm: float
+
+
+def as_known(voxels: AnyArray, voxel_nm: float, known: SpectrumRange | None) -> Look:
+    """A tomogram (z, y, x), filtered where its spectrum lies outside the range.
+
+    One finer than 2 nm is compared at 2.4 nm, the finest sampling of a network, and, where it is
+    filtered, shown at it.
+    """
+    own = Look(voxels, voxel_nm)
     if known is None:
-        return voxels
-    log_gain = known.log_gain(radial_spectrum(voxels, voxel_nm))
+        return own
+    compared = own
+    if voxel_nm < FINEST_NM:
+        compared = Look(ResampledVolume(voxels, REFERENCE_NM / voxel_nm), REFERENCE_NM)
+    log_gain = known.log_gain(radial_spectrum(compared.voxels))
     if log_gain is None:
-        return voxels
-    filtered = FilteredVolume(voxels, log_gain, _reference_vox(voxel_nm))
-    if voxels.size > LARGEST_WHOLE_VOX:
-        return filtered
-    return filtered[slice(None), slice(None), slice(None)]
-
-
-def _reference_vox(voxel_nm: float) -> float:
-    """Voxels along a side of one at which spectra are compared, at least 1."""
-    return REFERENCE_NM / voxel_nm if voxel_nm < FINEST_NM else 1.0
+        return own
+    filtered = FilteredVolume(compared.voxels, log_gain)
+    everything = slice(None)
+    if math.prod(filtered.shape) > LARGEST_WHOLE_VOX:
+        return Look(filtered, compared.voxel_nm)
+    return Look(filtered[everything, everything, everything], compared.voxel_nm)
 
 
 class FilteredVolume:
@@ -174,31 +181,28 @@ class FilteredVolume:
 
     Parameters
     ----------
-    voxels
+    volume
         (z, y, x); beyond its faces it goes on as they are.
     log_gain
-        Of amplitudes, (25,), in shells of the reference grid.
-    reference_vox
-        Voxels along a side of one of the reference grid's, at least 1.
+        Of amplitudes, (25,), shell by shell.
     """
 
-    def __init__(self, voxels: AnyArray, log_gain: Float64s, reference_vox: float) -> None:
-        self._voxels, self._log_gain, self._reference_vox = voxels, log_gain, reference_vox
-        self.shape = voxels.shape
-        self.radius = int(np.ceil(KERNEL_RADIUS_VOX * reference_vox))
+    def __init__(self, volume: Volume, log_gain: Float64s) -> None:
+        self._volume, self._log_gain = volume, log_gain
+        self.shape = volume.shape
 
     @cached_property
     def kernel(self) -> Tensor:
         """The filter as weights (n, n, n), tapered to nothing at its radius."""
-        side = 4 * self.radius
+        side = 4 * RADIUS
         freq = frequencies_3d((side, side, side), 1.0, torch.device("cpu")).numpy()
         centres = (np.arange(N_SHELLS) + 0.5) * SHELL
-        gain = np.exp(np.interp(freq * self._reference_vox, centres, self._log_gain))
+        gain = np.exp(np.interp(freq, centres, self._log_gain))
         weights = np.fft.fftshift(np.fft.irfftn(gain, s=(side,) * 3, axes=(0, 1, 2)))
-        middle = slice(side // 2 - self.radius, side // 2 + self.radius + 1)
-        offsets = np.arange(-self.radius, self.radius + 1)
+        middle = slice(side // 2 - RADIUS, side // 2 + RADIUS + 1)
+        offsets = np.arange(-RADIUS, RADIUS + 1)
         squared = sum(grid**2 for grid in np.meshgrid(offsets, offsets, offsets, sparse=True))
-        distance = np.minimum(np.sqrt(squared) / (self.radius + 1.0), 1.0)
+        distance = np.minimum(np.sqrt(squared) / (RADIUS + 1.0), 1.0)
         tapered = weights[middle, middle, middle] * np.cos(0.5 * np.pi * distance) ** 2
         return torch.from_numpy(tapered.astype(np.float32))
 
@@ -207,26 +211,28 @@ class FilteredVolume:
         steps = [slice(None, None, part.step) for part in box]
         spans = [range(*part.indices(n)) for part, n in zip(box, self.shape, strict=True)]
         z, y, x = ((span[0], span[-1] + 1) for span in spans)
-        parts = []
+        filtered = np.empty([stop - start for start, stop in (z, y, x)], dtype=np.float32)
         # Thrice the margin: what is computed for nothing stays below what is needed.
-        thick = 6 * self.radius
-        for start in range(z[0], z[1], thick):
-            parts.append(self._filtered((start, min(start + thick, z[1])), y, x))
-        return np.concatenate(parts)[tuple(steps)]
+        thick = 6 * RADIUS
+        for start in range(*z, thick):
+            stop = min(start + thick, z[1])
+            filtered[start - z[0] : stop - z[0]] = self._filtered((start, stop), y, x)
+        return filtered[tuple(steps)]
 
     def _filtered(self, *spans: tuple[int, int]) -> Float32s:
         inside, beyond = [], []
         for (start, stop), n in zip(spans, self.shape, strict=True):
-            low, high = start - self.radius, stop + self.radius
+            low, high = start - RADIUS, stop + RADIUS
             inside.append(slice(max(0, low), min(n, high)))
             beyond.append((max(0, -low), max(0, high - n)))
-        block = torch.from_numpy(np.array(self._voxels[tuple(inside)], dtype=np.float32))
+        z, y, x = inside
+        block = torch.from_numpy(np.array(self._volume[z, y, x], dtype=np.float32))
         level = block.mean()
         padding = [pad for pair in reversed(beyond) for pad in pair]
         block = functional.pad((block - level)[None, None], padding, mode="replicate")[0, 0]
         size = [next_fast_len(n, real=True) for n in block.shape]
         spectrum = torch.fft.rfftn(block, s=size) * torch.fft.rfftn(self.kernel, s=size)
         # A convolution with 2 r + 1 weights is whole from the 2 r-th voxel on.
-        whole = [slice(2 * self.radius, n) for n in block.shape]
+        whole = [slice(2 * RADIUS, n) for n in block.shape]
         filtered = torch.fft.irfftn(spectrum, s=size)[tuple(whole)] + level * self.kernel.sum()
         return np.asarray(filtered.numpy(), dtype=np.float32)

@@ -32,9 +32,11 @@ def describe(image: Float32s, probabilities: Float32s, names: Sequence[str]) -> 
     probabilities
         (c, z, y, x) of the coarse network, and the names of its classes.
     """
+    # A network that was shown another sampling may have answered for a voxel more or less a side.
+    both = [min(sizes) for sizes in zip(image.shape, probabilities.shape[1:], strict=True)]
     middle = tuple(
         slice((n - min(n, most)) // 2, (n + min(n, most)) // 2)
-        for n, most in zip(image.shape, LARGEST, strict=True)
+        for n, most in zip(both, LARGEST, strict=True)
     )
     probabilities = probabilities[(slice(None), *middle)]
     values = np.clip(image[middle], -8.0, 8.0).astype(np.float64)

@@ -13,8 +13,8 @@ from engine.data.tomogram import Tomogram
 from engine.segmentation.bit_volume import BitVolume
 from engine.segmentation.context import Context
 from engine.segmentation.inference import Network, OnProgress, network_image, run_tiled
+from engine.segmentation.known_spectrum import Look
 from engine.segmentation.logits import code_of, pack_logits, probability_of, unpack_logits
-from engine.segmentation.resampling import Volume
 from engine.segmentation.tiling import Tile
 
 RIBOSOME = "ribosome"
@@ -49,7 +49,7 @@ def find_ribosomes(
     context: Context,
     threshold: float,
     on_progress: OnProgress,
-    look: Volume | None = None,
+    look: Look | None = None,
 ) -> Ribosomes:
     """Run the network of ribosomes over a whole tomogram.
 
@@ -66,8 +66,7 @@ def find_ribosomes(
     """
     spec = network.spec
     voxel_nm = tomogram.voxel_size_angst / 10.0
-    volume = tomogram.voxels if look is None else look
-    image, centre, scale = network_image(volume, voxel_nm, spec)
+    image, centre, scale = network_image(look or Look(tomogram.voxels, voxel_nm), spec)
     codes = np.empty(image.shape, dtype=np.uint8)
     output = spec.outputs.index(RIBOSOME)
 

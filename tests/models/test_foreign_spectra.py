@@ -19,11 +19,11 @@ def test_a_patch_takes_on_the_spectrum_and_keeps_what_is_in_it():
     foreign = noise(0, sigma_vox=0.6)
     patch = noise(1)
     patch[30:34, 30:40, 30:40] += 6.0
-    wanted = radial_spectrum(foreign, 2.4)
+    wanted = radial_spectrum(foreign)
     changed = with_spectrum(torch.from_numpy(patch), wanted).numpy()
     # Between them the lowest shells are left out, and the rest may differ in level.
-    difference = (radial_spectrum(changed, 2.4) - wanted)[4:20]
-    before = (radial_spectrum(patch, 2.4) - wanted)[4:20]
+    difference = (radial_spectrum(changed) - wanted)[4:20]
+    before = (radial_spectrum(patch) - wanted)[4:20]
     assert np.ptp(difference) < 0.4 * np.ptp(before)
     block = changed[30:34, 30:40, 30:40]
     assert block.mean() > changed.mean() + 3.0 * changed.std() / np.sqrt(block.size)
@@ -32,7 +32,7 @@ def test_a_patch_takes_on_the_spectrum_and_keeps_what_is_in_it():
 
 def test_its_own_spectrum_changes_nothing():
     patch = noise(2)
-    same = with_spectrum(torch.from_numpy(patch), radial_spectrum(patch, 2.4)).numpy()
+    same = with_spectrum(torch.from_numpy(patch), radial_spectrum(patch)).numpy()
     np.testing.assert_allclose(same, patch, atol=1e-4)
 
 
@@ -40,5 +40,5 @@ def test_a_tomogram_is_described_at_the_networks_sampling():
     recipe = tiny()
     fine = Tomogram("t", noise(3), 10.0 * recipe.voxel_size_nm, None, "bright", Provenance("", ""))
     np.testing.assert_allclose(
-        foreign_spectrum(fine, recipe), radial_spectrum(fine.voxels, 2.4), atol=1e-9
+        foreign_spectrum(fine, recipe), radial_spectrum(fine.voxels), atol=1e-9
     )

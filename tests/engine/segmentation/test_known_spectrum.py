@@ -16,6 +16,7 @@ from engine.segmentation.known_spectrum import (
     fit_range,
     radial_spectrum,
 )
+from engine.segmentation.resampling import resample
 
 WHITE = SpectrumRange(np.full(N_SHELLS, -0.4), np.full(N_SHELLS, 0.4))
 EVERYTHING = (slice(None),) * 3
@@ -33,12 +34,12 @@ def noise(shape=(40, 90, 100), seed=0, sigma_vox=0.0):
 )
 def test_white_noise_has_a_flat_spectrum(shape, tolerance):
     # The first two shells hold a few coefficients only, and are not used.
-    assert np.abs(radial_spectrum(noise(shape), 2.5)[2:]).max() < tolerance
+    assert np.abs(radial_spectrum(noise(shape))[2:]).max() < tolerance
 
 
 def test_the_spectrum_of_correlated_noise_falls_as_it_was_made():
     sigma = 0.8
-    spectrum = radial_spectrum(noise(sigma_vox=sigma), 2.5)
+    spectrum = radial_spectrum(noise(sigma_vox=sigma))
     frequency = (np.arange(N_SHELLS) + 0.5) * 0.02
     # Of a sampled Gaussian the sum over aliases; up to 0.35 cycles a voxel they are negligible.
     expected = -4.0 * (np.pi * sigma * frequency) ** 2
@@ -51,16 +52,14 @@ def test_gold_does_not_change_it():
     plain = noise((40, 200, 200))
     gilded = plain.copy()
     gilded[18:22, 40:44, 40:44] += 60.0
-    np.testing.assert_allclose(
-        radial_spectrum(gilded, 2.5)[2:], radial_spectrum(plain, 2.5)[2:], atol=0.1
-    )
+    np.testing.assert_allclose(radial_spectrum(gilded)[2:], radial_spectrum(plain)[2:], atol=0.1)
 
 
 def test_ordinary_tomograms_are_shown_as_they_are():
     voxels = noise()
-    assert as_known(voxels, 2.5, WHITE) is voxels
+    assert as_known(voxels, 2.5, WHITE).voxels is voxels
     odd = noise(sigma_vox=0.9)
-    assert as_known(odd, 2.5, None) is odd
+    assert as_known(odd, 2.5, None).voxels is odd
 
 
 @pytest.mark.parametrize("voxel_nm", [2.2, 3.0, 1.2])
@@ -68,17 +67,19 @@ def test_correlated_noise_is_brought_into_the_range(voxel_nm):
     # On a grid twice as fine noise is correlated twice as far.
     sigma = 0.7 if voxel_nm >= 2.0 else 1.6
     voxels = noise((48, 100, 110), sigma_vox=sigma)
-    before = WHITE.log_gain(radial_spectrum(voxels, voxel_nm))
+    grid = voxels if voxel_nm >= 2.0 else resample(voxels, 2.4 / voxel_nm)
+    before = WHITE.log_gain(radial_spectrum(grid))
     shown = as_known(voxels, voxel_nm, WHITE)
-    after = WHITE.log_gain(radial_spectrum(shown, voxel_nm))
+    after = WHITE.log_gain(radial_spectrum(shown.voxels))
     assert before is not None
     assert after is None or np.abs(after).max() < 0.5 * np.abs(before).max()
-    assert shown.shape == voxels.shape
+    assert shown.voxels.shape == grid.shape
+    assert shown.voxel_nm == (voxel_nm if voxel_nm >= 2.0 else 2.4)
 
 
 def test_a_filter_of_gain_one_changes_nothing_and_a_level_stays():
     voxels = noise() + 100.0
-    kept = FilteredVolume(voxels, np.zeros(N_SHELLS), 1.0)[EVERYTHING]
+    kept = FilteredVolume(voxels, np.zeros(N_SHELLS))[EVERYTHING]
     np.testing.assert_allclose(kept, voxels, atol=1e-4)
 
 
@@ -86,7 +87,7 @@ def test_it_is_the_filter_that_it_says():
     """Against the whole volume multiplied in Fourier space, away from the faces."""
     voxels = noise((48, 48, 48))
     log_gain = np.linspace(0.3, -1.0, N_SHELLS)
-    filtered = FilteredVolume(voxels, log_gain, 1.0)[EVERYTHING]
+    filtered = FilteredVolume(voxels, log_gain)[EVERYTHING]
     frequency = np.sqrt(
         sum(
             grid**2
@@ -106,7 +107,7 @@ def test_it_is_the_filter_that_it_says():
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_a_box_does_not_change_what_is_in_it(data):
-    volume = FilteredVolume(noise((30, 41, 37)), np.linspace(0.5, -0.8, N_SHELLS), 1.0)
+    volume = FilteredVolume(noise((30, 41, 37)), np.linspace(0.5, -0.8, N_SHELLS))
     whole = volume[EVERYTHING]
     box = []
     for n in volume.shape:
@@ -117,7 +118,7 @@ def test_a_box_does_not_change_what_is_in_it(data):
 
 
 def test_the_range_holds_what_it_was_fitted_to():
-    spectra = [radial_spectrum(noise(seed=seed), 2.5) for seed in range(4)]
+    spectra = [radial_spectrum(noise(seed=seed)) for seed in range(4)]
     known = fit_range(spectra)
     assert all(known.log_gain(spectrum) is None for spectrum in spectra)
     louder = spectra[0] + 3.0
