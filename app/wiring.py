@@ -17,7 +17,7 @@ from models.registry import model_folder
 ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
 SPECTRUM_FILE = ORDINARY_FILE.with_name("spectrum.json")
 COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-4", "pseudo-1"
-RIBOSOME_MODEL = "ribosome-1"
+SMALL_BODIES_MODEL = "ribosome-1"
 
 
 @lru_cache(maxsize=2)
@@ -34,7 +34,7 @@ def shipped_networks(device: str = "auto") -> Networks:
         fine=load_network(model_folder(FINE_MODEL), device),
         ordinary=read_ordinary(ORDINARY_FILE),
         spectrum=read_spectrum_range(SPECTRUM_FILE),
-        ribosome=load_network(model_folder(RIBOSOME_MODEL), device),
+        small_bodies=load_network(model_folder(SMALL_BODIES_MODEL), device),
     )
 
 
@@ -57,7 +57,7 @@ def chosen_networks(coarse: str | None, fine: str | None, device: str = "auto") 
         # What is ordinary was described with the shipped coarse network.
         ordinary=shipped.ordinary if coarse is None else None,
         spectrum=shipped.spectrum,
-        ribosome=shipped.ribosome,
+        small_bodies=shipped.small_bodies,
     )
     for task, network in (("coarse", networks.coarse), ("fine", networks.fine)):
         if network.spec.task != task:

@@ -19,6 +19,7 @@ FINE_WEIGHTS = {
     "outer_mitochondrial_membrane": 2.0,
     "inner_mitochondrial_membrane": 2.0,
     "ribosome": 20.0,
+    "matrix_granule": 10.0,
 }
 
 

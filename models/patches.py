@@ -31,7 +31,9 @@ Size = tuple[int, int, int]
 CLIP = 8.0
 # Of the patches; small organelles and single microtubules are too rare to wait for.
 CENTRED_SHARE = 0.5
-FINE_OBJECTS = ("microtubule_core", "inner_mitochondrial_membrane", "ribosome")
+FINE_OBJECTS = (
+    "microtubule_core", "inner_mitochondrial_membrane", "ribosome", "matrix_granule",
+)  # fmt: skip
 # Of the patches; the coarse network may be wrong.
 WITHOUT_CONTEXT = 0.1
 # Of the patches, where there are unlabelled tomograms.

@@ -22,7 +22,7 @@ class PoolRecipe(BaseModel):
     ----------
     kinds
         Scenes in turn.
-    tubules
+    tubules, matrix_granules
         See `engine.simulation.params.draw_scene`.
     context_model
         Shipped coarse network whose outputs are kept as context for a fine one.
@@ -40,6 +40,7 @@ class PoolRecipe(BaseModel):
     kinds: tuple[Literal["platelet", "neurite", "cilia"], ...] = ("platelet",)
     context_model: str | None = None
     tubules: bool = False
+    matrix_granules: bool = False
 
 
 class Recipe(BaseModel):

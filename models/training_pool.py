@@ -48,6 +48,7 @@ FINE_BITS = {
     "outer_mitochondrial_membrane": 4,
     "inner_mitochondrial_membrane": 8,
     "ribosome": 16,
+    "matrix_granule": 32,
 }
 # Of coarse labels: nobody said what is there.
 UNKNOWN_CLASS = 255
@@ -119,6 +120,7 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
         mean_microtubules=pool.mean_microtubules,
         kind=pool.kinds[index % len(pool.kinds)],
         tubules=pool.tubules,
+        matrix_granules=pool.matrix_granules,
     )
     seed = int(rng.integers(2**31))
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)
@@ -264,6 +266,7 @@ def fine_targets(truth: Truth, ratio: float) -> UInt8s:
         "outer_mitochondrial_membrane": truth.outer_membrane,
         "inner_mitochondrial_membrane": truth.inner_membrane,
         "ribosome": truth.ribosome,
+        "matrix_granule": truth.matrix_granule,
     }
     bits: UInt8s | None = None
     for name, mask in masks.items():

@@ -76,7 +76,7 @@ def scored_tomograms(
 
 
 def other_scene_rows(tier: str, device: str) -> list[BenchRow]:
-    """Neurites and cilia: what was made for platelets, where there are none."""
+    """Neurites and cilia: what was made for platelets, where there are none; matrix granules."""
     count = OTHERS_PER_FAMILY[tier] * len(FAMILIES)
     cilia = [score_kind("cilia", number, device) for number in range(count)]
     neurites = [score_kind("neurite", number, device) for number in range(count)]
@@ -92,7 +92,31 @@ def other_scene_rows(tier: str, device: str) -> list[BenchRow]:
             row for row in rows_of(f"_in_{name}", own, goals=False)
             if row.metric.startswith(COMPARED)
         ]  # fmt: skip
-    return rows
+    granular = [
+        score_kind("platelet", number, device, matrix_granules=True) for number in range(count)
+    ]
+    return rows + granule_rows([pair for one in granular for pair in one.granules])
+
+
+def granule_rows(pairs: Sequence[tuple[int, int]]) -> list[BenchRow]:
+    """Matrix granules (found, true) of each mitochondrion that was found."""
+    if not pairs:
+        return []
+    found, truth = np.array(pairs, dtype=float).T
+    errors = np.abs(found - truth)
+    median = float(np.median(truth))
+    return [
+        BenchRow(
+            "matrix_granules_mean_absolute_error", float(errors.mean()), "a mitochondrion", "lower",
+            *bootstrap_mean(errors.tolist()),
+            baseline=f"best constant answer ({median:g}): {np.abs(truth - median).mean():.2f}; "
+            f"{len(truth)} mitochondria, {truth.mean():.2f} each",
+        ),
+        BenchRow(
+            "matrix_granules_bias", float(found.sum() / max(truth.sum(), 1.0) - 1.0), "1", "lower",
+            baseline="of the total; the smaller in size the better",
+        ),
+    ]  # fmt: skip
 
 
 def rival_rows(scored: Sequence[Mapping[str, Scored]]) -> list[BenchRow]:

@@ -44,12 +44,12 @@ def parity_rows(device: str) -> list[BenchRow]:
     rows = []
     for name, network in ((COARSE_MODEL, networks.coarse), (FINE_MODEL, networks.fine)):
         rows += _runtime_rows(name, network, tomogram)
-    assert networks.ribosome is not None
+    assert networks.small_bodies is not None
     small = replace(
         networks,
         coarse=replace(networks.coarse, largest_tile_vox=SMALL_TILE_VOX // 4),
         fine=replace(networks.fine, largest_tile_vox=SMALL_TILE_VOX),
-        ribosome=replace(networks.ribosome, largest_tile_vox=SMALL_TILE_VOX // 4),
+        small_bodies=replace(networks.small_bodies, largest_tile_vox=SMALL_TILE_VOX // 4),
     )
     return rows + _tile_rows(tomogram, networks, small)
 

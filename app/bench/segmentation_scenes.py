@@ -72,6 +72,8 @@ class Scored:
         Found, true, matched.
     volume_ratios
         Of matched mitochondria.
+    granules
+        (found, true) matrix granules of each.
     by_rise, by_turn
         (found, all) samples of true lines by `RISE_BINS_DEG` and `TURN_BINS_DEG`.
     cpu_seconds
@@ -92,6 +94,7 @@ class Scored:
     centreline_dice: float | None = None
     bodies: tuple[int, int, int] = (0, 0, 0)
     volume_ratios: tuple[float, ...] = ()
+    granules: tuple[tuple[int, int], ...] = ()
     ribosomes: tuple[int, int, int] = (0, 0, 0)
     crista_ratio_error: float | None = None
     by_rise: tuple[tuple[int, int], ...] = field(default=((0, 0),) * len(RISE_BINS_DEG))
@@ -100,7 +103,7 @@ class Scored:
 
 
 def bench_params(
-    family: Family, index: int, kind: SceneKind = "platelet"
+    family: Family, index: int, kind: SceneKind = "platelet", *, matrix_granules: bool = False
 ) -> tuple[SimulationParams, int]:
     """Parameters and seed of one benchmark tomogram."""
     rng = np.random.default_rng([BENCH_SEED, index])
@@ -113,6 +116,7 @@ def bench_params(
         mean_mitochondria=MEAN_MITOCHONDRIA,
         mean_microtubules=MEAN_MICROTUBULES,
         kind=kind,
+        matrix_granules=matrix_granules,
     )
     return SimulationParams(scene, acquisition), int(rng.integers(2**31))
 
@@ -139,10 +143,12 @@ def score_index(index: int, device: str, others: Sequence[str] = ()) -> dict[str
     return scored
 
 
-def score_kind(kind: SceneKind, number: int, device: str) -> Scored:
-    """Simulate, analyse and score a scene that is no platelet."""
+def score_kind(
+    kind: SceneKind, number: int, device: str, *, matrix_granules: bool = False
+) -> Scored:
+    """Simulate, analyse and score a scene that is no platelet, or one with matrix granules."""
     family = FAMILIES[number % len(FAMILIES)]
-    params, seed = bench_params(family, OTHER_INDEX + number, kind)
+    params, seed = bench_params(family, OTHER_INDEX + number, kind, matrix_granules=matrix_granules)
     simulated = simulate_tomogram(params, seed=seed)
     analysis = analyse_tomogram(simulated.tomogram, shipped_networks(device))
     return score(family, simulated.tomogram, simulated.truth, analysis)
@@ -189,6 +195,7 @@ def score(family: str, tomogram: Tomogram, truth: Truth, analysis: TomogramAnaly
         ),
         bodies=(matches.n_found, matches.n_true, len(matches.pairs)),
         volume_ratios=tuple(float(ratio) for ratio in matches.volume_ratio),
+        granules=_granules(truth, analysis, matches.pairs),
         ribosomes=(ribosomes.n_found, ribosomes.n_true, ribosomes.n_matched),
         crista_ratio_error=_crista_error(truth, analysis),
         by_rise=by_rise,
@@ -212,6 +219,17 @@ def _ids_of_class(ids: np.ndarray, rows: Sequence[tuple[int, str]]) -> np.ndarra
         if name == "mitochondrion":
             table[number] = number
     return np.asarray(table[ids])
+
+
+def _granules(
+    truth: Truth, analysis: TomogramAnalysis, pairs: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    """Matrix granules (found, true) of mitochondria, pairs of (found id, true id)."""
+    found = {one.instance_id: one.n_matrix_granules or 0 for one in analysis.instances.organelles}
+    voxel_angst = analysis.instances.voxel_size_angst
+    index = np.rint(truth.matrix_granules_angst / voxel_angst).astype(int)
+    hosts = truth.instances[tuple(np.minimum(index, np.array(truth.instances.shape) - 1).T)]
+    return tuple((found[own], int((hosts == other).sum())) for own, other in pairs)
 
 
 def _crista_error(truth: Truth, analysis: TomogramAnalysis) -> float | None:

@@ -30,6 +30,9 @@ class Organelle:
     membrane_spacing_nm, crista_volume_ratio, n_crista_junctions
         Of mitochondria whose membranes were seen, see
         `engine.segmentation.mitochondrion_anatomy`; else None.
+    n_matrix_granules, matrix_granule_diameter_nm
+        Of mitochondria, where a network looked for granules; the mean diameter of balls of their
+        volumes, None where there is none.
 
     References
     ----------
@@ -52,3 +55,5 @@ class Organelle:
     membrane_spacing_nm: float | None = None
     crista_volume_ratio: float | None = None
     n_crista_junctions: int | None = None
+    n_matrix_granules: int | None = None
+    matrix_granule_diameter_nm: float | None = None

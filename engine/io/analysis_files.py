@@ -69,6 +69,8 @@ SHAPE_COLUMNS = (
     "membrane_spacing_nm",
     "crista_volume_ratio",
     "n_crista_junctions",
+    "n_matrix_granules",
+    "matrix_granule_diameter_nm",
 )
 FILAMENT_COLUMNS = {
     "filament_id": "int64",

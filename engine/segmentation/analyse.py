@@ -16,10 +16,11 @@ from engine.segmentation.coarse import CoarseFindings, coarse_findings
 from engine.segmentation.fine import FineView, fine_view
 from engine.segmentation.inference import Networks, OnProgress
 from engine.segmentation.instances import InstanceParams, paint_bodies
-from engine.segmentation.known_spectrum import Look, as_known
+from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.logits import code_of
 from engine.segmentation.looking_inside import INNER, OUTER, with_anatomy
 from engine.segmentation.marginal_band import marginal_band
+from engine.segmentation.matrix_granules import with_matrix_granules
 from engine.segmentation.measurements import measure
 from engine.segmentation.outline_check import outline_share
 from engine.segmentation.quality import quality_flags
@@ -28,17 +29,15 @@ from engine.segmentation.ribosomes import (
     RIBOSOME,
     Ribosomes,
     ball_mask,
-    beside_filaments,
     find_ribosomes,
 )
+from engine.segmentation.small_bodies import small_bodies_view
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
 # Later ones are drawn over earlier ones: a mitochondrion's membranes are membranes too.
 MASK_ORDER = ("membrane", OUTER, INNER, RIBOSOME)
 # Microtubules lie in the cytoplasm; organelles may be drawn a little too large.
 LARGEST_SHARE_INSIDE = 0.8
-# Where the card of the network of ribosomes names none.
-RIBOSOME_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,15 @@ def analyse_tomogram(
     organelles = with_anatomy(organelles, ids, voxel_nm, coarse, fine)
     report(0.82)
     filaments, length_band = _filaments(fine, voxel_nm, ids, params.tracing, params.tracing_band)
-    ribosomes = _ribosomes(
-        tomogram, networks, coarse, look, filaments, lambda f: report(0.9 + 0.05 * f)
-    )
+    ribosomes = None
+    if networks.small_bodies is not None:
+        small = small_bodies_view(
+            tomogram, networks.small_bodies,
+            coarse.context.of(networks.small_bodies.spec.context),
+            lambda f: report(0.9 + 0.05 * f), look,
+        )  # fmt: skip
+        organelles = with_matrix_granules(organelles, ids, voxel_nm, small)
+        ribosomes = find_ribosomes(small, (z, y, x), voxel_nm, filaments)
     report(0.95)
     drawn = _with_balls(fine, ribosomes, (z, y, x), voxel_nm)
     labels = _labels(coarse, drawn, ids, organelles, voxel_nm, params.tracing.threshold)
@@ -128,22 +133,6 @@ def analyse_tomogram(
         np.empty((0, 3)) if ribosomes is None else ribosomes.centres_angst,
         np.empty(0) if ribosomes is None else ribosomes.confidence,
     )
-
-
-def _ribosomes(
-    tomogram: Tomogram,
-    networks: Networks,
-    coarse: CoarseFindings,
-    look: Look,
-    filaments: tuple[Filament, ...],
-    on_progress: OnProgress,
-) -> Ribosomes | None:
-    network = networks.ribosome
-    if network is None:
-        return None
-    context = coarse.context.of(network.spec.context)
-    found = find_ribosomes(tomogram, network, context, RIBOSOME_THRESHOLD, on_progress, look)
-    return beside_filaments(found, filaments)
 
 
 def _with_balls(

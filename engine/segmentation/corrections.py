@@ -165,4 +165,6 @@ def _measured(ids: UInt16s, body: Organelle, voxel_nm: float) -> Organelle:
         membrane_spacing_nm=None,
         crista_volume_ratio=None,
         n_crista_junctions=None,
+        n_matrix_granules=None,
+        matrix_granule_diameter_nm=None,
     )

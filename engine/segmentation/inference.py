@@ -163,8 +163,8 @@ class Networks:
 
     Attributes
     ----------
-    ribosome
-        Finds ribosomes; None leaves them out.
+    small_bodies
+        Finds ribosomes and matrix granules; None leaves them out.
     ordinary
         What tomograms look like that they know; None leaves that doubt out.
     spectrum
@@ -175,27 +175,27 @@ class Networks:
     fine: Network
     ordinary: Ordinary | None = None
     spectrum: SpectrumRange | None = None
-    ribosome: Network | None = None
+    small_bodies: Network | None = None
 
     @property
     def digests(self) -> tuple[FileDigest, ...]:
         """Of the files that a result rests on: networks as they run, and the range of spectra."""
-        ribosome = () if self.ribosome is None else (self.ribosome.spec.digest,)
+        small = () if self.small_bodies is None else (self.small_bodies.spec.digest,)
         spectrum = None if self.spectrum is None else self.spectrum.digest
-        networks = (self.coarse.spec.digest, self.fine.spec.digest, *ribosome)
+        networks = (self.coarse.spec.digest, self.fine.spec.digest, *small)
         return networks if spectrum is None else (*networks, spectrum)
 
     @property
     def weak_outputs(self) -> tuple[str, ...]:
         """Outputs of any of them that nothing may rest on."""
-        ribosome = () if self.ribosome is None else self.ribosome.spec.weak_outputs
-        return (*self.coarse.spec.weak_outputs, *self.fine.spec.weak_outputs, *ribosome)
+        small = () if self.small_bodies is None else self.small_bodies.spec.weak_outputs
+        return (*self.coarse.spec.weak_outputs, *self.fine.spec.weak_outputs, *small)
 
     @property
     def context(self) -> tuple[str, ...]:
         """Outputs of the coarse network that any other is shown."""
-        ribosome = () if self.ribosome is None else self.ribosome.spec.context
-        return tuple(dict.fromkeys((*self.fine.spec.context, *ribosome)))
+        small = () if self.small_bodies is None else self.small_bodies.spec.context
+        return tuple(dict.fromkeys((*self.fine.spec.context, *small)))
 
 
 def load_network(folder: Path, device: str = "auto") -> Network:

@@ -40,6 +40,7 @@ RESTS_ON = {
     ),
     "outer_mitochondrial_membrane": ("mitochondrion_membrane_spacing_mean_nm",),
     "ribosome": ("ribosome_count", "ribosome_density_per_um3"),
+    "matrix_granule": ("matrix_granules_mean", "matrix_granule_diameter_mean_nm"),
 }
 
 
@@ -174,6 +175,11 @@ def _each_mitochondrion(found: Sequence[Organelle]) -> dict[str, Measurement]:
          "the inner membrane of no mitochondrion was seen"),
         ("crista_junctions_mean", "1", [one.n_crista_junctions for one in found], 0.2,
          "the inner membrane of no mitochondrion was seen"),
+        ("matrix_granules_mean", "1", [one.n_matrix_granules for one in found], 0.2,
+         NO_OUTPUT.format("matrix granules")),
+        ("matrix_granule_diameter_mean_nm", "nm",
+         [one.matrix_granule_diameter_nm for one in found], 0.15,
+         "no matrix granule was found"),
     )  # fmt: skip
     values = {}
     for name, unit, each, error, reason in rows:

@@ -1,4 +1,4 @@
-"""Ribosomes: where a small network of their own sees them, one point each."""
+"""Ribosomes: where the network of small bodies sees them, one point each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,15 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from engine.data.arrays import Float32s, Float64s
+from engine.data.arrays import Float64s
 from engine.data.filaments import Filament
-from engine.data.tomogram import Tomogram
 from engine.segmentation.bit_volume import BitVolume
-from engine.segmentation.context import Context
-from engine.segmentation.inference import Network, OnProgress, network_image, run_tiled
-from engine.segmentation.known_spectrum import Look
-from engine.segmentation.logits import code_of, pack_logits, probability_of, unpack_logits
-from engine.segmentation.tiling import Tile
+from engine.segmentation.logits import code_of, probability_of, unpack_logits
+from engine.segmentation.small_bodies import SmallBodiesView
 
 RIBOSOME = "ribosome"
+# Of a centre, where the network's card names no threshold.
+LEAST_PROBABILITY = 0.5
 # Centres of neighbours that touch are about 25 nm apart.
 NEAREST_NM = 12.0
 # Of the ball that stands for a ribosome among the labels; the networks are taught the same one.
@@ -44,44 +42,28 @@ class Ribosomes:
 
 
 def find_ribosomes(
-    tomogram: Tomogram,
-    network: Network,
-    context: Context,
-    threshold: float,
-    on_progress: OnProgress,
-    look: Look | None = None,
-) -> Ribosomes:
-    """Run the network of ribosomes over a whole tomogram.
-
-    Memory: a byte a voxel at the network's sampling and one tile.
+    view: SmallBodiesView,
+    shape: tuple[int, int, int],
+    voxel_nm: float,
+    filaments: Sequence[Filament] = (),
+) -> Ribosomes | None:
+    """The points that the network's output stands for; None where it has no such output.
 
     Parameters
     ----------
-    context
-        The outputs of the coarse network that this one is shown.
-    threshold
-        Least probability of a centre, where the network's card names none.
-    look
-        What the network is shown in place of the voxels.
+    shape, voxel_nm
+        Of the tomogram.
+    filaments
+        Microtubules: what lies on their walls is a piece of them.
     """
-    spec = network.spec
-    voxel_nm = tomogram.voxel_size_angst / 10.0
-    image, centre, scale = network_image(look or Look(tomogram.voxels, voxel_nm), spec)
-    codes = np.empty(image.shape, dtype=np.uint8)
-    output = spec.outputs.index(RIBOSOME)
-
-    def keep(tile: Tile, outputs: Float32s) -> None:
-        codes[tile.core] = pack_logits(outputs[output])
-
-    run_tiled(
-        network, image, keep, centre=centre, scale=scale, on_progress=on_progress,
-        beside=lambda box: context.at(box, spec.voxel_size_nm),
-    )  # fmt: skip
-    least = spec.mask_thresholds.get(RIBOSOME, threshold)
-    centres, confidence = peaks(codes, spec.voxel_size_nm, least)
+    if RIBOSOME not in view.codes:
+        return None
+    least = view.thresholds.get(RIBOSOME, LEAST_PROBABILITY)
+    centres, confidence = peaks(view.codes[RIBOSOME], view.voxel_nm, least)
     # The grid may end a little beyond the last voxel.
-    last_nm = (np.array(tomogram.voxels.shape) - 1.0) * voxel_nm
-    return Ribosomes(10.0 * np.clip(centres * spec.voxel_size_nm, 0.0, last_nm), confidence)
+    last_nm = (np.array(shape) - 1.0) * voxel_nm
+    found = Ribosomes(10.0 * np.clip(centres * view.voxel_nm, 0.0, last_nm), confidence)
+    return beside_filaments(found, filaments)
 
 
 def beside_filaments(ribosomes: Ribosomes, filaments: Sequence[Filament]) -> Ribosomes:

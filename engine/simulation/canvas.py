@@ -30,6 +30,8 @@ class Canvas:
         Crista membranes and what they enclose.
     ribosome_distance_nm
         Distance to the nearest ribosome's centre.
+    matrix_granule
+        Dense granules of mitochondria.
     margin_vox
         Voxels beyond the field on both sides in x, seen only by tilted beams.
     """
@@ -43,6 +45,7 @@ class Canvas:
     inner_distance_nm: Tensor
     crista: Tensor
     ribosome_distance_nm: Tensor
+    matrix_granule: Tensor
     voxel_size_nm: float
     margin_vox: int
     generator: torch.Generator
@@ -104,6 +107,7 @@ def blank_canvas(
         inner_distance_nm=far(),
         crista=torch.zeros(full, dtype=torch.bool, device=device),
         ribosome_distance_nm=far(),
+        matrix_granule=torch.zeros(full, dtype=torch.bool, device=device),
         voxel_size_nm=voxel_size_nm,
         margin_vox=margin_vox,
         generator=generator,

@@ -24,6 +24,7 @@ from engine.simulation.filaments import (
     paint_microtubules,
 )
 from engine.simulation.imaging import image_scene
+from engine.simulation.matrix_granules import paint_matrix_granules
 from engine.simulation.organelles import paint_membranes, paint_organelle
 from engine.simulation.params import SimulationParams
 from engine.simulation.placement import place_granules, place_mitochondria
@@ -66,6 +67,8 @@ class Truth:
         bool (z, y, x): balls of 16 nm diameter about the centres.
     ribosomes_angst
         (n, 3) centres inside the field.
+    matrix_granule, matrix_granules_angst
+        bool (z, y, x): dense granules of mitochondria, and their centres (n, 3) inside the field.
     organelles
         Instances of at least 1e-3 um3 inside the field.
     filaments
@@ -81,6 +84,8 @@ class Truth:
     crista: Bools
     ribosome: Bools
     ribosomes_angst: Float64s
+    matrix_granule: Bools
+    matrix_granules_angst: Float64s
     organelles: tuple[TrueInstance, ...]
     filaments: tuple[Filament, ...]
 
@@ -141,11 +146,14 @@ class PaintedScene:
     ----------
     lines_nm, ribosomes_nm
         Centre lines of microtubules, each (n, 3), and centres of ribosomes (m, 3).
+    granules_nm
+        Centres of granules in mitochondria (k, 3).
     """
 
     canvas: Canvas
     lines_nm: list[Float64s]
     ribosomes_nm: Float64s
+    granules_nm: Float64s
 
 
 def imaged(
@@ -186,6 +194,7 @@ def paint_scene(
     placed = placed + place_granules(rng, scene, disc, voxel_nm, placed, lines)
     for number, one in enumerate(placed, start=1):
         paint_organelle(canvas, one.spine, one.look, number, rng)
+    granules = paint_matrix_granules(canvas, scene, rng)
     measure_axis_distance(canvas, lines)
     paint_tubules(canvas, scene, disc, rng)
     paint_membranes(canvas, contrast=float(rng.uniform(0.45, 0.85)))
@@ -196,18 +205,21 @@ def paint_scene(
     paint_carbon(canvas, scene, rng)
     paint_gold(canvas, scene, rng)
     paint_ice(canvas, scene, rng)
-    return PaintedScene(canvas, lines, ribosomes)
+    return PaintedScene(canvas, lines, ribosomes, granules)
 
 
 def _truth(painted: PaintedScene, params: SimulationParams) -> Truth:
-    canvas, ribosomes = painted.canvas, painted.ribosomes_nm
+    canvas = painted.canvas
     field = slice(MARGIN_VOX, canvas.shape[2] - MARGIN_VOX)
 
     def cut(volume: Tensor) -> np.ndarray:
         return np.asarray(volume[:, :, field].contiguous().cpu().numpy())
 
-    high = (np.array(params.scene.shape) - 0.5) * canvas.voxel_size_nm
-    in_field = ((ribosomes >= -0.5 * canvas.voxel_size_nm) & (ribosomes <= high)).all(axis=1)
+    def inside(points_nm: Float64s) -> Float64s:
+        high = (np.array(params.scene.shape) - 0.5) * canvas.voxel_size_nm
+        low = -0.5 * canvas.voxel_size_nm
+        return 10.0 * points_nm[((points_nm >= low) & (points_nm <= high)).all(axis=1)]
+
     instances = cut(canvas.instances).astype(np.uint16)
     regions = cut(canvas.regions)
     return Truth(
@@ -219,7 +231,9 @@ def _truth(painted: PaintedScene, params: SimulationParams) -> Truth:
         inner_membrane=cut(canvas.inner_distance_nm <= MEMBRANE_HALF_NM),
         crista=cut(canvas.crista),
         ribosome=cut(canvas.ribosome_distance_nm <= RIBOSOME_RADIUS_NM),
-        ribosomes_angst=10.0 * ribosomes[in_field],
+        ribosomes_angst=inside(painted.ribosomes_nm),
+        matrix_granule=cut(canvas.matrix_granule),
+        matrix_granules_angst=inside(painted.granules_nm),
         organelles=_true_instances(instances, regions, params.acquisition.voxel_size_nm),
         filaments=filaments_in_field(painted.lines_nm, params.scene.shape, canvas.voxel_size_nm),
     )

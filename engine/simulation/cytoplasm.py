@@ -79,13 +79,13 @@ def paint_ribosomes(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> F
     index = np.stack(np.unravel_index(rng.choice(voxels, 2 * wanted), canvas.shape), axis=1)
     places = (index - np.array([0, 0, canvas.margin_vox])) * canvas.voxel_size_nm
     places = places + rng.uniform(-0.5, 0.5, places.shape) * canvas.voxel_size_nm
-    centres = _kept_apart(places, RIBOSOMES_APART_NM)[:wanted]
+    centres = kept_apart(places, RIBOSOMES_APART_NM)[:wanted]
     for centre in centres:
         _paint_ribosome(canvas, centre, rng)
     return centres
 
 
-def _kept_apart(places: Float64s, apart_nm: float) -> Float64s:
+def kept_apart(places: Float64s, apart_nm: float) -> Float64s:
     """The places without those too near to an earlier one that is kept."""
     dropped: set[int] = set()
     neighbours = cKDTree(places).query_ball_point(places, apart_nm)

@@ -61,7 +61,7 @@ def tomogram_of_geometry(
     paint_microtubules(canvas, MICROTUBULE_CONTRAST)
     ribosomes = paint_ribosomes(canvas, scene, rng)
     paint_crowders(canvas, scene, rng)
-    painted = PaintedScene(canvas, lines, ribosomes)
+    painted = PaintedScene(canvas, lines, ribosomes, np.empty((0, 3)))
     return imaged(painted, params, seed=seed, tomogram_id="known geometry")
 
 

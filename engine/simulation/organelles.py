@@ -145,8 +145,8 @@ def _mitochondrion(
     crista = deep & (within > -BILAYER_HALF_NM) & (inner > BILAYER_HALF_NM)
     space = ~deep | (within > 0)
     density = torch.where(space, torch.full_like(matrix, 0.12), matrix)
-    granules = (smooth_field(shape, (14, 18, 18), canvas.generator) > 3.2) & (inner > 20.0)
-    return membrane, crista, density + 0.6 * (granules & ~crista).float()
+    specks = (smooth_field(shape, (14, 18, 18), canvas.generator) > 3.2) & (inner > 20.0)
+    return membrane, crista, density + 0.6 * (specks & ~crista).float()
 
 
 def _crista_walls(

@@ -41,7 +41,8 @@ def simulate(params, *, seed, tomogram_id, device, on_progress):
     truth = Truth(
         regions=empty, instances=empty.astype(np.uint16), membrane=nothing,
         microtubule_core=nothing, outer_membrane=nothing, inner_membrane=nothing, crista=nothing,
-        ribosome=nothing, ribosomes_angst=np.empty((0, 3)), organelles=(), filaments=(),
+        ribosome=nothing, ribosomes_angst=np.empty((0, 3)), matrix_granule=nothing,
+        matrix_granules_angst=np.empty((0, 3)), organelles=(), filaments=(),
     )  # fmt: skip
     return SimulatedTomogram(tomogram, tomogram.voxels, truth, params, seed)
 

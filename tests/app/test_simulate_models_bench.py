@@ -7,7 +7,7 @@ import yaml
 
 from app.bench import inference
 from app.bench.result import BenchResult, BenchRow, bootstrap_mean
-from app.bench.segmentation import rows_of
+from app.bench.segmentation import granule_rows, rows_of
 from app.bench.segmentation_scenes import FAMILIES, Scored, bench_params, score
 from app.cli import run
 from app.reference_cohort import draw_donors, field_params, read_cohort_recipe
@@ -120,6 +120,16 @@ def test_bench_rows_of_lengths_say_what_is_missed_false_and_where():
     assert rows["mitochondria_f1_at_iou_0.5_x"] == pytest.approx(0.5)
     assert rows["mitochondrion_volume_error_median_x"] == pytest.approx(0.1)
     assert rows["ribosome_f1_within_15_nm_x"] == pytest.approx(12 / 18)
+
+
+def test_bench_rows_of_matrix_granules():
+    rows = {row.metric: row for row in granule_rows([(2, 2), (0, 1), (5, 3), (0, 0)])}
+    assert rows["matrix_granules_mean_absolute_error"].value == pytest.approx(0.75)
+    assert (
+        "best constant answer (1.5): 1.00" in rows["matrix_granules_mean_absolute_error"].baseline
+    )
+    assert rows["matrix_granules_bias"].value == pytest.approx(7 / 6 - 1)
+    assert granule_rows([]) == []
 
 
 def test_an_analysis_that_is_the_truth_scores_full_marks():

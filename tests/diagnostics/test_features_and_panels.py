@@ -41,6 +41,8 @@ NOT_IN_THE_COHORT = {
     "crista_junctions_mean",
     "ribosome_count",
     "ribosome_density_per_um3",
+    "matrix_granules_mean",
+    "matrix_granule_diameter_mean_nm",
 }
 
 

@@ -18,6 +18,7 @@ from engine.segmentation.ribosomes import (
     find_ribosomes,
     peaks,
 )
+from engine.segmentation.small_bodies import SmallBodiesView, small_bodies_view
 
 VOXEL_NM = 4.8
 SHAPE = (24, 30, 34)
@@ -102,7 +103,8 @@ def test_places_are_those_of_the_tomogram(voxel_nm):
     tomogram = Tomogram(
         "t", voxels.astype(np.float32), 10.0 * voxel_nm, None, "bright", Provenance("", "")
     )
-    found = find_ribosomes(tomogram, brightness(0.9), NOTHING, 0.5, lambda fraction: None)
+    view = small_bodies_view(tomogram, brightness(0.9), NOTHING, lambda fraction: None)
+    found = find_ribosomes(view, shape, voxel_nm)
     assert len(found.centres_angst) == 2
     apart = np.linalg.norm(found.centres_angst[:, None] / 10.0 - truth_nm[None], axis=2)
     assert apart.min(axis=0).max() < 4.0
@@ -117,3 +119,8 @@ def test_a_piece_of_a_microtubules_wall_is_no_ribosome():
     kept = beside_filaments(found, [line])
     np.testing.assert_allclose(kept.confidence, [0.8, 0.7])
     assert beside_filaments(found, []) is found
+
+
+def test_a_network_without_the_output_says_nothing():
+    view = SmallBodiesView({"matrix_granule": np.zeros(SHAPE, np.uint8)}, VOXEL_NM, {})
+    assert find_ribosomes(view, SHAPE, VOXEL_NM) is None

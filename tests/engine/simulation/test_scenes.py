@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from engine.data.labels import CLASS_IDS
 from engine.simulation.case import simulate_tomogram
@@ -60,7 +61,41 @@ def test_ribosomes_keep_apart_and_clear_of_membranes_and_microtubules(platelet):
     assert not (platelet.ribosome & platelet.microtubule_core).any()
 
 
-def test_their_number_follows_the_density_asked_for():
+@pytest.fixture(scope="module")
+def granular():
+    params = scene_of("platelet", 4, n_mitochondria=3, matrix_granules_per_um3=3000.0)
+    return simulate_tomogram(params, seed=3).truth
+
+
+def test_matrix_granules_lie_in_the_matrix_clear_of_membranes(granular):
+    granule = granular.matrix_granule
+    assert granule.any()
+    assert (granular.regions[granule] == CLASS_IDS["mitochondrion"]).all()
+    assert not (granule & (granular.membrane | granular.crista)).any()
+
+
+def test_every_matrix_granule_is_one_body_about_its_centre(granular):
+    centres = granular.matrix_granules_angst / (10.0 * VOXEL_NM)
+    bodies, count = ndimage.label(granular.matrix_granule)
+    index = np.minimum(np.rint(centres).astype(int), np.array(SHAPE) - 1)
+    # A body whose centre is beyond a face has voxels in the field and no centre.
+    own = bodies[tuple(index.T)]
+    assert (own > 0).all()
+    assert len(set(own.tolist())) == len(centres) <= count
+    middles = np.array(ndimage.center_of_mass(bodies > 0, bodies, own))
+    whole = ((index > 10) & (index < np.array(SHAPE) - 10)).all(axis=1)
+    assert np.abs(middles - centres)[whole].max() < 1.0
+    diameters_nm = VOXEL_NM * (6.0 / np.pi * np.bincount(bodies.ravel())[own][whole]) ** (1 / 3)
+    assert (diameters_nm > 14.0).all()
+    assert (diameters_nm < 56.0).all()
+
+
+def test_scenes_without_matrix_granules_are_what_they_were(platelet):
+    assert not platelet.matrix_granule.any()
+    assert platelet.matrix_granules_angst.shape == (0, 3)
+
+
+def test_the_number_of_ribosomes_follows_the_density_asked_for():
     params = scene_of(
         "platelet", n_mitochondria=0, n_alpha_granules=0, n_dense_granules=0, n_vesicles=0,
         n_gold=0, ribosomes_per_um3=1000.0, edge_in_view=False,
