@@ -22,7 +22,7 @@ class PoolRecipe(BaseModel):
     ----------
     kinds
         Scenes in turn.
-    tubules, matrix_granules
+    tubules, matrix_granules, steep
         See `engine.simulation.params.draw_scene`.
     context_model
         Shipped coarse network whose outputs are kept as context for a fine one.
@@ -41,6 +41,7 @@ class PoolRecipe(BaseModel):
     context_model: str | None = None
     tubules: bool = False
     matrix_granules: bool = False
+    steep: bool = False
 
 
 class Recipe(BaseModel):

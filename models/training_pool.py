@@ -121,6 +121,7 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
         kind=pool.kinds[index % len(pool.kinds)],
         tubules=pool.tubules,
         matrix_granules=pool.matrix_granules,
+        steep=pool.steep,
     )
     seed = int(rng.integers(2**31))
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)

@@ -50,7 +50,7 @@ def draw_microtubules(
             line = (
                 _parallel_line(rng, lines[rng.integers(len(lines))])
                 if beside
-                else _free_line(rng, size_nm, disc)
+                else _free_line(rng, size_nm, disc, scene.climb_sd_rad)
             )
             line = _longest_inside_cell(line, disc)
             if _accept(line, lines, organelles, disc, size_nm):
@@ -137,7 +137,9 @@ def _along_tube(
     )
 
 
-def _free_line(rng: np.random.Generator, size_nm: Float64s, disc: Body) -> Float64s:
+def _free_line(
+    rng: np.random.Generator, size_nm: Float64s, disc: Body, climb_sd_rad: float
+) -> Float64s:
     """A gently bent line of 150-1400 nm through a random point; curvature up to 1 / 0.6 um."""
     length = rng.uniform(150.0, 1400.0)
     count = int(length / STEP_NM)
@@ -146,7 +148,7 @@ def _free_line(rng: np.random.Generator, size_nm: Float64s, disc: Body) -> Float
         np.arange(count) * STEP_NM / rng.uniform(80.0, 300.0) + rng.uniform(0.0, 6.28)
     )
     heading = rng.uniform(0.0, 2.0 * np.pi) + np.cumsum((curvature + bends) * STEP_NM)
-    climb = rng.normal(0.0, 0.18)
+    climb = rng.normal(0.0, climb_sd_rad)
     steps = np.stack(
         [
             np.full(count, np.sin(climb)),

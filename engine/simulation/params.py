@@ -76,6 +76,8 @@ class Scene:
         Thin tubules of smooth reticulum.
     matrix_granules_per_um3
         Of mitochondrial matrix.
+    climb_sd_rad
+        Standard deviation of the angle between free microtubules and the sections.
     """
 
     shape: tuple[int, int, int]
@@ -98,6 +100,7 @@ class Scene:
     ribosomes_per_um3: float = 0.0
     n_tubules: int = 0
     matrix_granules_per_um3: float = 0.0
+    climb_sd_rad: float = 0.18
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ def draw_scene(
     kind: SceneKind = "platelet",
     tubules: bool = False,
     matrix_granules: bool = False,
+    steep: bool = False,
 ) -> Scene:
     """Draw an organelle-rich scene.
 
@@ -173,6 +177,9 @@ def draw_scene(
     matrix_granules
         Also paint dense granules into mitochondria, up to 800 a cubic micrometre of matrix
         (assumption): none to a dozen in one.
+    steep
+        Free microtubules may rise steeply to the sections, as they do in algae and dividing cells,
+        which are no flat discs.
     """
     volume_um3 = float(np.prod(shape)) * (voxel_size_nm * 1e-3) ** 3
     height_nm = shape[0] * voxel_size_nm
@@ -212,4 +219,5 @@ def draw_scene(
         ribosomes_per_um3=float(np.exp(rng.uniform(*np.log([few, many])))),
         n_tubules=int(rng.poisson(1.0 if kind == "platelet" else 4.0)) if has_tubules else 0,
         matrix_granules_per_um3=float(rng.uniform(0.0, 800.0)) if matrix_granules else 0.0,
+        climb_sd_rad=float(rng.uniform(0.2, 0.9)) if steep else Scene.climb_sd_rad,
     )

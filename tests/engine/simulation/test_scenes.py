@@ -106,6 +106,22 @@ def test_the_number_of_ribosomes_follows_the_density_asked_for():
     assert 0.5 < len(truth.ribosomes_angst) / (1000.0 * volume_um3) < 1.2
 
 
+def test_steep_scenes_have_steep_microtubules():
+    rises = []
+    for climb_sd_rad in (0.18, 0.8):
+        params = scene_of(
+            "platelet", n_mitochondria=0, n_alpha_granules=0, n_dense_granules=0, n_vesicles=0,
+            n_band=0, n_free=30, climb_sd_rad=climb_sd_rad,
+        )  # fmt: skip
+        chords = [
+            one.points_angst[-1] - one.points_angst[0]
+            for one in simulate_tomogram(params, seed=6).truth.filaments
+        ]
+        rises.append([abs(chord[0]) / np.linalg.norm(chord) for chord in chords])
+    assert np.median(rises[0]) < 0.25
+    assert np.median(rises[1]) > np.median(rises[0]) + 0.15
+
+
 def test_microtubules_of_a_neurite_run_along_it():
     truth = simulate_tomogram(scene_of("neurite", n_mitochondria=1), seed=4).truth
     assert len(truth.filaments) >= 3
