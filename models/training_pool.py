@@ -62,7 +62,8 @@ CONTEXT = (
 
 def pool_folder(root: Path, pool: PoolRecipe) -> Path:
     """Where the members of a pool lie; a pool of more members continues a smaller one."""
-    content = pool.model_dump(exclude={"n_tomograms"})
+    # Options that a later version adds do not change the name of a pool that uses none of them.
+    content = pool.model_dump(exclude={"n_tomograms"}, exclude_defaults=True)
     return root / f"pool-{parameters_digest(content)[:12]}"
 
 
