@@ -22,7 +22,7 @@ class PoolRecipe(BaseModel):
     ----------
     kinds
         Scenes in turn.
-    tubules, matrix_granules, steep
+    tubules, matrix_granules, steep, granule_rows
         See `engine.simulation.params.draw_scene`.
     context_model
         Shipped coarse network whose outputs are kept as context for a fine one.
@@ -42,6 +42,7 @@ class PoolRecipe(BaseModel):
     tubules: bool = False
     matrix_granules: bool = False
     steep: bool = False
+    granule_rows: bool = False
 
 
 class Recipe(BaseModel):

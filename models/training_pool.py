@@ -123,6 +123,7 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
         tubules=pool.tubules,
         matrix_granules=pool.matrix_granules,
         steep=pool.steep,
+        granule_rows=pool.granule_rows,
     )
     seed = int(rng.integers(2**31))
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)

@@ -16,7 +16,7 @@ from engine.data.tomogram import Tomogram
 from engine.simulation.artefacts import paint_actin, paint_carbon, paint_gold, paint_ice
 from engine.simulation.canvas import Canvas, blank_canvas
 from engine.simulation.cell import draw_body, paint_cell, paint_crowders
-from engine.simulation.cytoplasm import paint_ribosomes, paint_tubules
+from engine.simulation.cytoplasm import paint_granule_rows, paint_ribosomes, paint_tubules
 from engine.simulation.filaments import (
     draw_microtubules,
     filaments_in_field,
@@ -201,6 +201,7 @@ def paint_scene(
     paint_actin(canvas, disc, rng)
     paint_microtubules(canvas, contrast=float(rng.uniform(0.6, 1.0)))
     ribosomes = paint_ribosomes(canvas, scene, rng)
+    paint_granule_rows(canvas, scene, disc, rng)
     paint_crowders(canvas, scene, rng)
     paint_carbon(canvas, scene, rng)
     paint_gold(canvas, scene, rng)

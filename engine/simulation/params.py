@@ -78,6 +78,8 @@ class Scene:
         Of mitochondrial matrix.
     climb_sd_rad
         Standard deviation of the angle between free microtubules and the sections.
+    n_granule_rows
+        Rows of dense grains in the cytoplasm, which a tracer must not take for microtubules.
     """
 
     shape: tuple[int, int, int]
@@ -101,6 +103,7 @@ class Scene:
     n_tubules: int = 0
     matrix_granules_per_um3: float = 0.0
     climb_sd_rad: float = 0.18
+    n_granule_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ def draw_scene(
     tubules: bool = False,
     matrix_granules: bool = False,
     steep: bool = False,
+    granule_rows: bool = False,
 ) -> Scene:
     """Draw an organelle-rich scene.
 
@@ -180,6 +184,8 @@ def draw_scene(
     steep
         Free microtubules may rise steeply to the sections, as they do in algae and dividing cells,
         which are no flat discs.
+    granule_rows
+        Also paint rows of dense grains (glycogen, vesicles' coats on a thread): two a scene.
     """
     volume_um3 = float(np.prod(shape)) * (voxel_size_nm * 1e-3) ** 3
     height_nm = shape[0] * voxel_size_nm
@@ -219,5 +225,6 @@ def draw_scene(
         ribosomes_per_um3=float(np.exp(rng.uniform(*np.log([few, many])))),
         n_tubules=int(rng.poisson(1.0 if kind == "platelet" else 4.0)) if has_tubules else 0,
         matrix_granules_per_um3=float(rng.uniform(0.0, 800.0)) if matrix_granules else 0.0,
+        n_granule_rows=int(rng.poisson(2.0)) if granule_rows else 0,
         climb_sd_rad=float(rng.uniform(0.2, 0.9)) if steep else Scene.climb_sd_rad,
     )

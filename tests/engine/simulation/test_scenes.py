@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from engine.data.labels import CLASS_IDS
-from engine.simulation.case import simulate_tomogram
+from engine.simulation.case import paint_scene, simulate_tomogram
 from engine.simulation.cell import Tubes
 from engine.simulation.filaments import draw_microtubules
 from engine.simulation.params import SimulationParams, draw_acquisition, draw_scene
@@ -104,6 +105,27 @@ def test_the_number_of_ribosomes_follows_the_density_asked_for():
     volume_um3 = (truth.regions == CLASS_IDS["background"]).sum() * (VOXEL_NM * 1e-3) ** 3
     # Places near membranes and other ribosomes are lost.
     assert 0.5 < len(truth.ribosomes_angst) / (1000.0 * volume_um3) < 1.2
+
+
+def test_rows_of_grains_are_dense_and_change_no_truth():
+    empty = {
+        "n_mitochondria": 1, "n_free": 2, "crowding": 0.0, "ribosomes_per_um3": 0.0,
+        "n_gold": 0, "n_ice": 0, "carbon_edge": False,
+    }  # fmt: skip
+    plain, rows = (
+        paint_scene(
+            scene_of("platelet", n_granule_rows=count, **empty),
+            np.random.default_rng(8),
+            torch.Generator().manual_seed(8),
+        ).canvas
+        for count in (0, 6)
+    )
+    added = (rows.density > plain.density + 0.3).numpy()
+    _, n_grains = ndimage.label(added)
+    assert n_grains >= 10
+    assert (plain.regions.numpy()[added] == CLASS_IDS["background"]).mean() > 0.99
+    for name in ("instances", "membrane_distance_nm", "axis_distance_nm"):
+        assert torch.equal(getattr(plain, name), getattr(rows, name))
 
 
 def test_steep_scenes_have_steep_microtubules():
