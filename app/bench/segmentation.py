@@ -205,6 +205,20 @@ def _mitochondria_rows(scored: Sequence[Scored], goals: bool) -> list[BenchRow]:
                 f"quartiles; median ratio {float(np.median(ratios)):.3f}",
             )
         )  # fmt: skip
+    spacings = [pair for one in scored for pair in one.spacings_nm]
+    if spacings:
+        seen, real = np.array(spacings).T
+        off_nm = np.abs(seen - real)
+        median_nm = float(np.median(real))
+        rows.append(
+            BenchRow(
+                "mitochondrial_membrane_spacing_mean_absolute_error", float(off_nm.mean()), "nm",
+                "lower", *bootstrap_mean(off_nm.tolist()),
+                baseline=f"best constant answer ({median_nm:.1f}): "
+                f"{np.abs(real - median_nm).mean():.2f}; {len(real)} of {n_matched} mitochondria, "
+                f"bias {(seen - real).mean():.2f}",
+            )
+        )  # fmt: skip
     if cristae:
         rows.append(
             BenchRow(

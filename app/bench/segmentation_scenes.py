@@ -15,6 +15,7 @@ from engine.data.measurements import TomogramAnalysis
 from engine.data.tomogram import Tomogram
 from engine.segmentation.analyse import analyse_tomogram
 from engine.segmentation.logits import pack_logits
+from engine.segmentation.mitochondrion_anatomy import mitochondrion_anatomy
 from engine.segmentation.resampling import resample
 from engine.segmentation.scoring import (
     LineAgreement,
@@ -74,6 +75,8 @@ class Scored:
         Of matched mitochondria.
     granules
         (found, true) matrix granules of each.
+    spacings_nm
+        (found, true) distance of outer and inner membrane of those where both were told.
     by_rise, by_turn
         (found, all) samples of true lines by `RISE_BINS_DEG` and `TURN_BINS_DEG`.
     cpu_seconds
@@ -95,6 +98,7 @@ class Scored:
     bodies: tuple[int, int, int] = (0, 0, 0)
     volume_ratios: tuple[float, ...] = ()
     granules: tuple[tuple[int, int], ...] = ()
+    spacings_nm: tuple[tuple[float, float], ...] = ()
     ribosomes: tuple[int, int, int] = (0, 0, 0)
     crista_ratio_error: float | None = None
     by_rise: tuple[tuple[int, int], ...] = field(default=((0, 0),) * len(RISE_BINS_DEG))
@@ -195,6 +199,7 @@ def score(family: str, tomogram: Tomogram, truth: Truth, analysis: TomogramAnaly
         ),
         bodies=(matches.n_found, matches.n_true, len(matches.pairs)),
         volume_ratios=tuple(float(ratio) for ratio in matches.volume_ratio),
+        spacings_nm=_spacings_nm(truth, analysis, matches.pairs),
         granules=_granules(truth, analysis, matches.pairs),
         ribosomes=(ribosomes.n_found, ribosomes.n_true, ribosomes.n_matched),
         crista_ratio_error=_crista_error(truth, analysis),
@@ -230,6 +235,24 @@ def _granules(
     index = np.rint(truth.matrix_granules_angst / voxel_angst).astype(int)
     hosts = truth.instances[tuple(np.minimum(index, np.array(truth.instances.shape) - 1).T)]
     return tuple((found[own], int((hosts == other).sum())) for own, other in pairs)
+
+
+def _spacings_nm(
+    truth: Truth, analysis: TomogramAnalysis, pairs: Sequence[tuple[int, int]]
+) -> tuple[tuple[float, float], ...]:
+    """(found, true) spacings of pairs (found id, true id) of mitochondria."""
+    found = {one.instance_id: one.membrane_spacing_nm for one in analysis.instances.organelles}
+    boxes = ndimage.find_objects(truth.instances)
+    spacings = []
+    for own, other in pairs:
+        box, spacing = boxes[other - 1], found[own]
+        real = mitochondrion_anatomy(
+            truth.instances[box] == other, truth.outer_membrane[box], truth.inner_membrane[box],
+            analysis.instances.voxel_size_angst / 10.0,
+        ).spacing_nm  # fmt: skip
+        if spacing is not None and real is not None:
+            spacings.append((spacing, real))
+    return tuple(spacings)
 
 
 def _crista_error(truth: Truth, analysis: TomogramAnalysis) -> float | None:

@@ -6,15 +6,17 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from engine.data.arrays import UInt16s
+from engine.data.arrays import Bools, UInt16s
 from engine.data.organelles import Organelle
+from engine.segmentation.anatomy_by_place import anatomy_by_place
 from engine.segmentation.coarse import CoarseFindings
 from engine.segmentation.fine import FineView
-from engine.segmentation.mitochondrion_anatomy import mitochondrion_anatomy
+from engine.segmentation.mitochondrion_anatomy import MitochondrionAnatomy, mitochondrion_anatomy
 from engine.segmentation.tiling import Box
 
+MEMBRANE = "membrane"
 OUTER, INNER = "outer_mitochondrial_membrane", "inner_mitochondrial_membrane"
-MARGIN_NM = 12.0
+MARGIN_NM = 20.0
 
 
 def with_anatomy(
@@ -36,22 +38,27 @@ def with_anatomy(
             continue
         distance_nm = _nearest_nm(outline_nm, ids, box, one.instance_id, ratio)
         found = replace(one, membrane_distance_nm=distance_nm)
-        if OUTER in fine.masks and INNER in fine.masks:
-            room = _with_margin(box, ids.shape, MARGIN_NM / voxel_nm)
-            anatomy = mitochondrion_anatomy(
-                ids[room] == one.instance_id,
-                fine.masks[OUTER].read(room),
-                fine.masks[INNER].read(room),
-                voxel_nm,
-            )
-            found = replace(
+        room = _with_margin(box, ids.shape, MARGIN_NM / voxel_nm)
+        anatomy = _anatomy(ids[room] == one.instance_id, room, voxel_nm, fine)
+        seen.append(
+            replace(
                 found,
                 membrane_spacing_nm=anatomy.spacing_nm,
                 crista_volume_ratio=anatomy.crista_volume_ratio,
                 n_crista_junctions=anatomy.n_junctions,
             )
-        seen.append(found)
+        )
     return tuple(seen)
+
+
+def _anatomy(body: Bools, room: Box, voxel_nm: float, fine: FineView) -> MitochondrionAnatomy:
+    """From the two membranes where the network tells them apart, else from all by their place."""
+    if OUTER in fine.masks and INNER in fine.masks:
+        outer, inner = (fine.masks[name].read(room) for name in (OUTER, INNER))
+        return mitochondrion_anatomy(body, outer, inner, voxel_nm)
+    if MEMBRANE in fine.masks:
+        return anatomy_by_place(body, fine.masks[MEMBRANE].read(room), voxel_nm)
+    return MitochondrionAnatomy(None, None, None, None)
 
 
 def _with_margin(box: tuple[slice, ...], shape: tuple[int, ...], margin_vox: float) -> Box:

@@ -170,9 +170,10 @@ def _each_mitochondrion(found: Sequence[Organelle]) -> dict[str, Measurement]:
          "no outline of the cell is in view beside a mitochondrion"),
         ("mitochondrion_membrane_spacing_mean_nm", "nm",
          [one.membrane_spacing_nm for one in found], 0.1,
-         "both membranes of no mitochondrion were seen"),
-        ("crista_volume_ratio_mean", "1", [one.crista_volume_ratio for one in found], 0.15,
-         "the inner membrane of no mitochondrion was seen"),
+         "both membranes of no mitochondrion were seen apart"),
+        # Twice the error of a mean over five mitochondria of development tomograms.
+        ("crista_volume_ratio_mean", "1", [one.crista_volume_ratio for one in found], 0.35,
+         "both membranes of no mitochondrion were seen apart"),
         ("crista_junctions_mean", "1", [one.n_crista_junctions for one in found], 0.2,
          "the inner membrane of no mitochondrion was seen"),
         ("matrix_granules_mean", "1", [one.n_matrix_granules for one in found], 0.2,

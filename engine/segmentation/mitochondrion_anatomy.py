@@ -84,7 +84,7 @@ def mitochondrion_anatomy(
     from_between_nm = ndimage.distance_transform_edt(~(between | ~body)) * voxel_nm
     deep = body & (from_between_nm > BILAYER_NM)
     walls = inner & deep
-    crista = _closed(walls, CRISTA_LUMEN_NM / 2.0 / voxel_nm) & deep
+    crista = closed(walls, CRISTA_LUMEN_NM / 2.0 / voxel_nm) & deep
     area_um2 = float(walls.sum()) * voxel_nm**3 / BILAYER_NM * 1e-6
     volume_um3 = float(body.sum()) * voxel_nm**3 * 1e-9
     junctions = _n_junctions(crista, from_between_nm, voxel_nm)
@@ -116,7 +116,7 @@ def _usual_depth_nm(depths_nm: np.ndarray) -> float:
     return float(np.median(shallow)) if len(shallow) else SPACING_RANGE_NM[1]
 
 
-def _closed(mask: Bools, reach_vox: float) -> Bools:
+def closed(mask: Bools, reach_vox: float) -> Bools:
     """Closing with a ball, in a box as large as it needs."""
     room = math.ceil(reach_vox) + 1
     padded = np.pad(mask, room)
