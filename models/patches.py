@@ -137,7 +137,8 @@ class PatchSampler:
         weight = math.sqrt(member.snr / snr)
         scale = math.hypot(source.signal_scale, weight * source.noise_scale)
         pure = torch.from_numpy((signal - source.signal_centre) / scale)
-        return mixed(pure, torch.from_numpy(noise * (weight / scale)), rng)
+        shown = torch.from_numpy(noise * (weight / scale))
+        return mixed(pure, shown, rng, self.recipe.signal_tilt)
 
     def _context(
         self, rng: np.random.Generator, member: PoolMember, corner: Sequence[int], size: Size
@@ -229,18 +230,25 @@ def fine_channels(masks: Tensor, outputs: Sequence[str]) -> Tensor:
     return torch.cat([(masks & FINE_BITS[name]) > 0 for name in outputs], dim=1).float()
 
 
-def mixed(signal: Tensor, noise: Tensor, rng: np.random.Generator) -> Tensor:
+def mixed(
+    signal: Tensor, noise: Tensor, rng: np.random.Generator, signal_tilt: float = 0.5
+) -> Tensor:
     """Signal and noise (z, y, x) in one image; in half of the draws each with its own spectrum.
 
     Defocus and phase plate shape the signal alone (from flat to rising with the square of the
     frequency), the detector's transfer function the noise; the variance of each is kept.
+
+    Parameters
+    ----------
+    signal_tilt
+        How far the signal's spectrum is tilted, see `_radial_gain`.
     """
     if rng.random() < 0.5:
         return signal + noise
     n_z, n_y, n_x = signal.shape
     freq = frequencies_3d((n_z, n_y, n_x), 1.0, signal.device)
     spectrum = torch.zeros_like(freq, dtype=torch.complex64)
-    for part, tilt in ((signal, 0.5), (noise, 0.25)):
+    for part, tilt in ((signal, signal_tilt), (noise, 0.25)):
         own = torch.fft.rfftn(part)
         shaped = own * _radial_gain(freq, rng, tilt)
         spectrum += shaped * (_energy(own) / (_energy(shaped) or 1.0))

@@ -54,6 +54,9 @@ class Recipe(BaseModel):
         Sizes (z, y, x) in voxels; each step draws one.
     snr_range
         Signal and noise of a patch are mixed at an SNR from this range, uniform in its logarithm.
+    signal_tilt
+        Of the signal's spectrum, see `models.patches.mixed`: a phase plate lifts what is large by
+        about the inverse of the frequency over what defocus passes.
     bfloat16
         Compute in bfloat16 where that is allowed (weights and losses stay float32). On CPUs,
         patches must then keep at least four voxels a side at the deepest level: with two, torch
@@ -79,6 +82,7 @@ class Recipe(BaseModel):
     pool: PoolRecipe
     patches: tuple[tuple[int, int, int], ...]
     snr_range: tuple[float, float]
+    signal_tilt: float = 0.5
     bfloat16: bool = False
     batch: int
     steps: int
