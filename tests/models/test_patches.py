@@ -101,6 +101,6 @@ def test_recoloured_signal_and_noise_keep_their_variances():
 
 
 def test_the_tiny_recipe_of_these_tests_is_the_shipped_kind():
-    assert set(TINY) | {"bfloat16", "context", "start_from", "teacher"} == set(
+    assert set(TINY) | {"bfloat16", "context", "signal_tilt", "start_from", "teacher"} == set(
         type(tiny()).model_fields
     )
