@@ -20,7 +20,7 @@ from engine.segmentation.known_spectrum import as_known
 from engine.segmentation.logits import code_of
 from engine.segmentation.looking_inside import INNER, OUTER, with_anatomy
 from engine.segmentation.marginal_band import marginal_band
-from engine.segmentation.matrix_granules import with_matrix_granules
+from engine.segmentation.matrix_granules import MATRIX_GRANULE, with_matrix_granules
 from engine.segmentation.measurements import measure
 from engine.segmentation.outline_check import outline_share
 from engine.segmentation.quality import quality_flags
@@ -95,7 +95,8 @@ def analyse_tomogram(
             coarse.context.of(networks.small_bodies.spec.context),
             lambda f: report(0.9 + 0.05 * f), look,
         )  # fmt: skip
-        organelles = with_matrix_granules(organelles, ids, voxel_nm, small)
+        if MATRIX_GRANULE not in networks.weak_outputs:
+            organelles = with_matrix_granules(organelles, ids, voxel_nm, small)
         ribosomes = find_ribosomes(small, (z, y, x), voxel_nm, filaments)
     report(0.95)
     drawn = _with_balls(fine, ribosomes, (z, y, x), voxel_nm)
