@@ -17,8 +17,8 @@ WEAK = "the networks of this version do not find matrix granules well enough to 
 def tomogram():
     rng = np.random.default_rng(21)
     acquisition = draw_acquisition("A", rng, snr_range=(0.2, 0.2), voxel_size_nm=2.6)
-    scene = draw_scene(rng, (48, 96, 96), 2.6, mean_mitochondria=4.0)
-    params = SimulationParams(replace(scene, n_mitochondria=1), acquisition)
+    scene = draw_scene(rng, (64, 128, 128), 2.6, mean_mitochondria=4.0)
+    params = SimulationParams(replace(scene, n_mitochondria=2), acquisition)
     return simulate_tomogram(params, seed=21).tomogram
 
 
