@@ -23,7 +23,7 @@ class PoolRecipe(BaseModel):
     kinds
         Scenes in turn.
     tubules, matrix_granules, steep, granule_rows
-        See `engine.simulation.params.draw_scene`.
+        See `engine.simulation.params.with_extras`.
     context_model
         Shipped coarse network whose outputs are kept as context for a fine one.
     """

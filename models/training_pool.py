@@ -25,7 +25,12 @@ from engine.segmentation.context import Context
 from engine.segmentation.inference import Network, available_cores, load_network
 from engine.segmentation.resampling import resample, resample_nearest, resampled_length
 from engine.simulation.case import SimulatedTomogram, Truth, simulate_tomogram
-from engine.simulation.params import SimulationParams, draw_acquisition, draw_scene
+from engine.simulation.params import (
+    SimulationParams,
+    draw_acquisition,
+    draw_scene,
+    with_extras,
+)
 from models.recipe import TASK_NM, PoolRecipe, Task
 from models.registry import model_folder
 
@@ -120,10 +125,14 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
         mean_mitochondria=pool.mean_mitochondria,
         mean_microtubules=pool.mean_microtubules,
         kind=pool.kinds[index % len(pool.kinds)],
+    )
+    scene = with_extras(
+        scene,
+        rng,
         tubules=pool.tubules,
         matrix_granules=pool.matrix_granules,
-        steep=pool.steep,
         granule_rows=pool.granule_rows,
+        steep=pool.steep,
     )
     seed = int(rng.integers(2**31))
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)

@@ -34,6 +34,7 @@ from engine.simulation.params import (
     SimulationParams,
     draw_acquisition,
     draw_scene,
+    with_extras,
 )
 
 # Seeds far from those of training pools and of the reference cohort.
@@ -120,8 +121,8 @@ def bench_params(
         mean_mitochondria=MEAN_MITOCHONDRIA,
         mean_microtubules=MEAN_MICROTUBULES,
         kind=kind,
-        matrix_granules=matrix_granules,
     )
+    scene = with_extras(scene, rng, matrix_granules=matrix_granules)
     return SimulationParams(scene, acquisition), int(rng.integers(2**31))
 
 

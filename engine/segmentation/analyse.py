@@ -16,7 +16,7 @@ from engine.segmentation.coarse import CoarseFindings, coarse_findings
 from engine.segmentation.fine import FineView, fine_view
 from engine.segmentation.inference import Networks, OnProgress
 from engine.segmentation.instances import InstanceParams, paint_bodies
-from engine.segmentation.known_spectrum import as_known
+from engine.segmentation.known_spectrum import Look, as_known
 from engine.segmentation.logits import code_of
 from engine.segmentation.looking_inside import INNER, OUTER, with_anatomy
 from engine.segmentation.marginal_band import marginal_band
@@ -31,7 +31,7 @@ from engine.segmentation.ribosomes import (
     ball_mask,
     find_ribosomes,
 )
-from engine.segmentation.small_bodies import small_bodies_view
+from engine.segmentation.small_bodies import SmallBodiesView, small_bodies_view
 from engine.segmentation.tracing import TracingParams, trace_filaments
 
 # Later ones are drawn over earlier ones: a mitochondrion's membranes are membranes too.
@@ -88,16 +88,10 @@ def analyse_tomogram(
     organelles = with_anatomy(organelles, ids, voxel_nm, coarse, fine)
     report(0.82)
     filaments, length_band = _filaments(fine, voxel_nm, ids, params.tracing, params.tracing_band)
-    ribosomes = None
-    if networks.small_bodies is not None:
-        small = small_bodies_view(
-            tomogram, networks.small_bodies,
-            coarse.context.of(networks.small_bodies.spec.context),
-            lambda f: report(0.9 + 0.05 * f), look,
-        )  # fmt: skip
-        if MATRIX_GRANULE not in networks.weak_outputs:
-            organelles = with_matrix_granules(organelles, ids, voxel_nm, small)
-        ribosomes = find_ribosomes(small, (z, y, x), voxel_nm, filaments)
+    small = _small_bodies(tomogram, networks, coarse, look, lambda f: report(0.9 + 0.05 * f))
+    if MATRIX_GRANULE not in networks.weak_outputs:
+        organelles = with_matrix_granules(organelles, ids, voxel_nm, small)
+    ribosomes = find_ribosomes(small, (z, y, x), voxel_nm, filaments)
     report(0.95)
     drawn = _with_balls(fine, ribosomes, (z, y, x), voxel_nm)
     labels = _labels(coarse, drawn, ids, organelles, voxel_nm, params.tracing.threshold)
@@ -134,6 +128,21 @@ def analyse_tomogram(
         np.empty((0, 3)) if ribosomes is None else ribosomes.centres_angst,
         np.empty(0) if ribosomes is None else ribosomes.confidence,
     )
+
+
+def _small_bodies(
+    tomogram: Tomogram,
+    networks: Networks,
+    coarse: CoarseFindings,
+    look: Look,
+    on_progress: OnProgress,
+) -> SmallBodiesView:
+    """What the network of small bodies sees; no output where there is no such network."""
+    network = networks.small_bodies
+    if network is None:
+        return SmallBodiesView({}, coarse.voxel_size_nm, {})
+    context = coarse.context.of(network.spec.context)
+    return small_bodies_view(tomogram, network, context, on_progress, look)
 
 
 def _with_balls(

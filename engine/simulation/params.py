@@ -3,7 +3,7 @@
 Ranges have a source in the comment beside them, or are marked as assumptions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -160,32 +160,13 @@ def draw_scene(
     mean_mitochondria: float = 5.0,
     mean_microtubules: float = 8.0,
     kind: SceneKind = "platelet",
-    tubules: bool = False,
-    matrix_granules: bool = False,
-    steep: bool = False,
-    granule_rows: bool = False,
 ) -> Scene:
     """Draw an organelle-rich scene.
 
     Human platelets hold 5-8 mitochondria and 50-80 alpha granules (reviews in
     `docs/simulation.md`); a field shows part of a cell, so that means are per field and a
     parameter. Cell thickness, crowding, the share of touching pairs, numbers of ribosomes (few in
-    a platelet, up to thousands per um3 elsewhere) and of tubules are assumptions. A neurite is
-    250-500 nm thick.
-
-    Parameters
-    ----------
-    tubules
-        Also paint tubules of smooth reticulum, 24-44 nm wide: what a microtubule tracer must not
-        take, and membranes like any other.
-    matrix_granules
-        Also paint dense granules into mitochondria, up to 800 a cubic micrometre of matrix
-        (assumption): none to a dozen in one.
-    steep
-        Free microtubules may rise steeply to the sections, as they do in algae and dividing cells,
-        which are no flat discs.
-    granule_rows
-        Also paint rows of dense grains (glycogen, vesicles' coats on a thread): two a scene.
+    a platelet, up to thousands per um3 elsewhere) are assumptions. A neurite is 250-500 nm thick.
     """
     volume_um3 = float(np.prod(shape)) * (voxel_size_nm * 1e-3) ** 3
     height_nm = shape[0] * voxel_size_nm
@@ -195,7 +176,6 @@ def draw_scene(
     edge_in_view = bool(rng.random() < 0.5)
     n_band = int(rng.binomial(n_microtubules, 0.6)) if edge_in_view else 0
     thickness_nm = float(height_nm * thick)
-    has_tubules = tubules and kind != "cilia"
     few, many = (20.0, 600.0) if kind == "platelet" else (100.0, 2000.0)
     if kind == "neurite":
         thickness_nm = float(rng.uniform(250.0, 500.0))
@@ -223,8 +203,40 @@ def draw_scene(
         other_shapes=family == "C",
         kind=kind,
         ribosomes_per_um3=float(np.exp(rng.uniform(*np.log([few, many])))),
-        n_tubules=int(rng.poisson(1.0 if kind == "platelet" else 4.0)) if has_tubules else 0,
-        matrix_granules_per_um3=float(rng.uniform(0.0, 800.0)) if matrix_granules else 0.0,
-        n_granule_rows=int(rng.poisson(2.0)) if granule_rows else 0,
-        climb_sd_rad=float(rng.uniform(0.2, 0.9)) if steep else Scene.climb_sd_rad,
     )
+
+
+def with_extras(
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    tubules: bool = False,
+    matrix_granules: bool = False,
+    granule_rows: bool = False,
+    steep: bool = False,
+) -> Scene:
+    """A scene with more in it; all numbers are assumptions.
+
+    Parameters
+    ----------
+    tubules
+        Tubules of smooth reticulum, 24-44 nm wide, not in cilia: what a microtubule tracer must not
+        take, and membranes like any other.
+    matrix_granules
+        Dense granules in mitochondria, up to 800 a cubic micrometre of matrix: none to a dozen in
+        one.
+    granule_rows
+        Rows of dense grains, two in the mean.
+    steep
+        Free microtubules that rise steeply to the sections.
+    """
+    more: dict[str, float] = {}
+    if tubules and scene.kind != "cilia":
+        more["n_tubules"] = int(rng.poisson(1.0 if scene.kind == "platelet" else 4.0))
+    if matrix_granules:
+        more["matrix_granules_per_um3"] = float(rng.uniform(0.0, 800.0))
+    if granule_rows:
+        more["n_granule_rows"] = int(rng.poisson(2.0))
+    if steep:
+        more["climb_sd_rad"] = float(rng.uniform(0.2, 0.9))
+    return replace(scene, **more)  # type: ignore[arg-type]
