@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.data.arrays import Float64s
 from engine.data.labels import CLASS_IDS
 
 FAR_NM = 1e3
@@ -85,6 +86,15 @@ class Canvas:
         """Broadcastable z, y, x coordinates of a box."""
         z, y, x = (self.axis_nm(axis, box[axis].start, box[axis].stop) for axis in range(3))
         return z[:, None, None], y[None, :, None], x[None, None, :]
+
+    def away_nm(self, box: tuple[slice, slice, slice], point_nm: Float64s) -> Tensor:
+        """Distance of a box's voxels (z, y, x) from a point."""
+        z, y, x = self.grid_nm(box)
+        return torch.sqrt(
+            (z - float(point_nm[0])) ** 2
+            + (y - float(point_nm[1])) ** 2
+            + (x - float(point_nm[2])) ** 2
+        )
 
 
 def blank_canvas(

@@ -69,10 +69,7 @@ def _paint_grain(
     box = canvas.box(tuple(centre - 1.5 * radius_nm), tuple(centre + 1.5 * radius_nm))
     if box is None:
         return
-    z, y, x = canvas.grid_nm(box)
-    away = torch.sqrt(
-        (z - float(centre[0])) ** 2 + (y - float(centre[1])) ** 2 + (x - float(centre[2])) ** 2
-    )
+    away = canvas.away_nm(box, centre)
     inside = away <= radius_nm
     taken = (canvas.regions[box] != CLASS_IDS["background"]) | (canvas.instances[box] > 0)
     taken |= (canvas.membrane_distance_nm[box] < 6.0) | (canvas.axis_distance_nm[box] < 16.0)
@@ -136,17 +133,12 @@ def _paint_ribosome(canvas: Canvas, centre: Float64s, rng: np.random.Generator) 
     if box is None:
         return
     frame, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    z, y, x = canvas.grid_nm(box)
     density = canvas.density[box]
     edge = 0.35 * canvas.voxel_size_nm
     for along, across, radius, level in RIBOSOME_BALLS:
         middle = centre + along * frame[0] + across * frame[1]
-        away = torch.sqrt(
-            (z - float(middle[0])) ** 2 + (y - float(middle[1])) ** 2 + (x - float(middle[2])) ** 2
-        )
+        away = canvas.away_nm(box, middle)
         density = torch.maximum(density, level * torch.sigmoid((radius - away) / edge))
     canvas.density[box] = density
-    away = torch.sqrt(
-        (z - float(centre[0])) ** 2 + (y - float(centre[1])) ** 2 + (x - float(centre[2])) ** 2
-    )
+    away = canvas.away_nm(box, centre)
     canvas.ribosome_distance_nm[box] = torch.minimum(canvas.ribosome_distance_nm[box], away)

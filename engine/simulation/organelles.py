@@ -183,13 +183,9 @@ def _eccentric_core(
     canvas: Canvas, spine: Spine, box: tuple[slice, slice, slice], rng: np.random.Generator
 ) -> Tensor:
     """Soft dense ball within a dense granule."""
-    z, y, x = canvas.grid_nm(box)
     radius = float(spine.radii_nm.mean())
     centre = spine.points_nm.mean(axis=0) + rng.uniform(-0.25, 0.25, 3) * radius
-    away = torch.sqrt(
-        (z - float(centre[0])) ** 2 + (y - float(centre[1])) ** 2 + (x - float(centre[2])) ** 2
-    )
-    return torch.sigmoid((0.55 * radius - away) / 4.0)
+    return torch.sigmoid((0.55 * radius - canvas.away_nm(box, centre)) / 4.0)
 
 
 def paint_membranes(canvas: Canvas, contrast: float) -> None:
