@@ -75,10 +75,7 @@ def _paint_ball(
     box = canvas.box(tuple(centre - pad), tuple(centre + pad))
     if box is None:
         return
-    z, y, x = canvas.grid_nm(box)
-    away = torch.sqrt(
-        (z - float(centre[0])) ** 2 + (y - float(centre[1])) ** 2 + (x - float(centre[2])) ** 2
-    )
+    away = canvas.away_nm(box, centre)
     inside = torch.sigmoid((radius - away) / (0.3 * canvas.voxel_size_nm))
     canvas.density[box] = canvas.density[box] * (1.0 - inside) + density * inside
     regions = canvas.regions[box]
