@@ -66,9 +66,10 @@ class Recipe(BaseModel):
     context
         Outputs of the coarse network that a fine one is shown beside the density.
     start_from
-        Shipped network whose weights training starts with, where the layers are the same.
+        Finished network whose weights training starts with, where the layers are the same, or
+        several of one shape, whose weights are averaged.
     teacher
-        Shipped network, shown the same, whose probabilities are taught beside the truth.
+        Finished network, shown the same, whose probabilities are taught beside the truth.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -89,13 +90,20 @@ class Recipe(BaseModel):
     learning_rate: float
     seed: int
     context: tuple[str, ...] = ()
-    start_from: str | None = None
+    start_from: str | tuple[str, ...] | None = None
     teacher: str | None = None
 
     @property
     def binning(self) -> int:
         """Voxels of its task's sampling along the side of one of the network's own."""
         return round(self.voxel_size_nm / TASK_NM[self.task])
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """Networks that training starts from, none or more."""
+        if self.start_from is None or isinstance(self.start_from, str):
+            return (self.start_from,) if self.start_from else ()
+        return self.start_from
 
     @model_validator(mode="after")
     def _check_sampling(self) -> "Recipe":

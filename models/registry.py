@@ -97,3 +97,25 @@ def model_folder(name: str, root: Path = TRAINED_FOLDER) -> Path:
         known = ", ".join(sorted(one.name for one in root.iterdir() if one.is_dir())) or "none"
         raise MissingFileError(f"no model '{name}': the registry has {known}")
     return folder
+
+
+def own_models(work: Path) -> Path:
+    """Where a work folder keeps the networks that were trained in it."""
+    return work / "models"
+
+
+def finished_folder(name: str, work: Path) -> Path:
+    """Folder of a network trained in the work folder, else of a shipped one.
+
+    Raises
+    ------
+    MissingFileError
+        Neither has it; the shipped ones are listed.
+    """
+    own = own_models(work) / name
+    if own.is_dir():
+        return own
+    try:
+        return model_folder(name)
+    except MissingFileError as error:
+        raise MissingFileError(f"{error}; {own_models(work)} has none, train it there") from error

@@ -15,10 +15,11 @@ from engine.data.arrays import Float64s
 from engine.errors import BadInputError, MissingFileError
 from engine.segmentation.inference import load_network
 from models.calibration import Calibration, calibrate
+from models.finished import averaged, read_uncalibrated
 from models.losses import coarse_loss, distillation_loss, fine_loss
 from models.patches import Batch, PatchSampler
 from models.recipe import Recipe
-from models.registry import model_folder
+from models.registry import finished_folder
 from models.table import ARCHITECTURES
 from models.training_pool import build_pool, pool_folder
 from models.validation import seen_member, validation_metrics
@@ -86,8 +87,8 @@ def train(
     shown = [path for path in paths if path not in held_out]
     sampler = PatchSampler(shown if recipe.steps else paths, recipe, own, spectra)
     run = _Run(recipe, work_folder, device)
-    if run.step == 0 and recipe.start_from:
-        run.start_from(model_folder(recipe.start_from), sampler)
+    if run.step == 0 and recipe.ancestors:
+        run.start_from(sampler)
     for batch in sampler.batches(run.step, recipe.steps, SAMPLING_THREADS.get(device, 1)):
         run.advance(batch)
         report(POOL_SHARE + (0.97 - POOL_SHARE) * run.step / recipe.steps)
@@ -130,8 +131,8 @@ def _finished(run: "_Run", held_out: list[Path]) -> TrainedNetwork:
 class _Teacher:
     """A finished network whose probabilities another one is taught."""
 
-    def __init__(self, recipe: Recipe, device: str) -> None:
-        self.network = load_network(model_folder(recipe.teacher or ""), device)
+    def __init__(self, recipe: Recipe, work_folder: Path, device: str) -> None:
+        self.network = load_network(finished_folder(recipe.teacher or "", work_folder), device)
         spec = self.network.spec
         if spec.context != recipe.context or not set(recipe.outputs) <= set(spec.outputs):
             raise BadInputError(
@@ -150,14 +151,14 @@ class _Run:
     """State of one training run, restored from its checkpoint where there is one."""
 
     def __init__(self, recipe: Recipe, work_folder: Path, device: str) -> None:
-        self.recipe, self.device = recipe, torch.device(device)
+        self.recipe, self.work_folder, self.device = recipe, work_folder, torch.device(device)
         self.folder = work_folder / recipe.name
         self.folder.mkdir(parents=True, exist_ok=True)
         network = make_network(recipe).to(self.device)
         # Convolutions run a third faster on the CPU in this layout.
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.network = network
-        self.teacher = _Teacher(recipe, device) if recipe.teacher else None
+        self.teacher = _Teacher(recipe, work_folder, device) if recipe.teacher else None
         self.average = torch.optim.swa_utils.AveragedModel(
             network,
             multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE_DECAY),
@@ -176,12 +177,14 @@ class _Run:
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    def start_from(self, folder: Path, sampler: PatchSampler) -> None:
-        """Begin with the weights of a finished network instead of random ones."""
+    def start_from(self, sampler: PatchSampler) -> None:
+        """Begin with the weights of finished networks instead of random ones."""
+        folders = [finished_folder(name, self.work_folder) for name in self.recipe.ancestors]
+        finished = averaged([read_uncalibrated(folder) for folder in folders])
         images = (self._images(sampler.batch(-1 - one)) for one in range(CALIBRATION_BATCHES))
-        taken = take_weights(self.network, folder, self.recipe.outputs, images)
+        taken = take_weights(self.network, finished, self.recipe.outputs, images)
         self.average.module.load_state_dict(self.network.state_dict())
-        logger.info("%s starts with %d layers of %s", self.recipe.name, taken, folder.name)
+        logger.info("%s starts with %d layers of %s", self.recipe.name, taken, finished.name)
 
     def _images(self, batch: Batch) -> Tensor:
         return batch.images.to(self.device).contiguous(memory_format=torch.channels_last_3d)

@@ -6,15 +6,11 @@ computes what it did, and training may change it from there.
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
-from engine.segmentation.network_files import MODEL_FILE, read_card
+from models.finished import FinishedNetwork
 from models.narrowing import is_narrower, narrowed
 
 # Logit of a mask that the finished network did not have: rare.
@@ -22,9 +18,12 @@ NEW_OUTPUT_BIAS = -3.0
 
 
 def take_weights(
-    network: nn.Module, folder: Path, outputs: Sequence[str], batches: Iterable[Tensor]
+    network: nn.Module,
+    finished: FinishedNetwork,
+    outputs: Sequence[str],
+    batches: Iterable[Tensor],
 ) -> int:
-    """Give `network` the weights of a model folder where layers are the same.
+    """Give `network` the weights of a finished one where layers are the same.
 
     Parameters
     ----------
@@ -39,22 +38,18 @@ def take_weights(
         Layers that were taken over; input channels that are new begin with weight 0. A narrower
         network takes the strongest channels of every layer (`models.narrowing`).
     """
-    finished = {
-        tensor.name: torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
-        for tensor in onnx.load(str(folder / MODEL_FILE)).graph.initializer
-    }
-    known: list[str] = read_card(folder)["outputs"]
-    if is_narrower(network, finished):
-        finished = narrowed(finished, network)
+    weights, known = finished.weights, finished.outputs
+    if is_narrower(network, weights):
+        weights = narrowed(weights, network)
     norms = dict(_norms_behind(network))
     taken = 0
     with torch.no_grad():
         for name, module in network.named_modules():
-            if f"{name}.weight" not in finished or not isinstance(
+            if f"{name}.weight" not in weights or not isinstance(
                 module, nn.Conv3d | nn.ConvTranspose3d
             ):
                 continue
-            weight, bias = finished[f"{name}.weight"], finished[f"{name}.bias"]
+            weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
             if isinstance(module, nn.ConvTranspose3d) and len(bias) == len(known):
                 weight, bias = _outputs_in_order(module, weight, bias, known, outputs)
             if isinstance(module, nn.Conv3d) and module.in_channels > weight.shape[1]:

@@ -18,6 +18,7 @@ from engine.segmentation.inference import available_cores
 from engine.segmentation.network_files import read_card
 from engine.segmentation.resampling import resample, resampled_length
 from engine.simulation.case import simulate_tomogram
+from models.finished import read_finished
 from models.recipe import Recipe
 from models.registry import model_folder
 from models.training import make_network
@@ -81,7 +82,7 @@ def _sliding_window(device: str) -> tuple[int, float]:
     folder = model_folder(FINE_MODEL)
     recipe = Recipe.model_validate(read_card(folder)["training"])
     network = make_network(recipe)
-    take_weights(network, folder, recipe.outputs, [])
+    take_weights(network, read_finished(folder), recipe.outputs, [])
     ratio = shipped_networks(device).fine.spec.voxel_size_nm * 10.0 / VOXEL_ANGST
     step = WINDOW_VOX // 2
     windows = 1

@@ -22,6 +22,7 @@ from engine.segmentation.network_files import MODEL_FILE, read_card
 from engine.segmentation.resampling import resample
 from engine.segmentation.tiling import Tile
 from engine.simulation.case import simulate_tomogram
+from models.finished import read_finished
 from models.recipe import Recipe
 from models.registry import model_folder
 from models.training import make_network
@@ -58,7 +59,7 @@ def _runtime_rows(name: str, network: Network, tomogram: Tomogram) -> list[Bench
     folder = model_folder(name)
     recipe = Recipe.model_validate(read_card(folder)["training"])
     eager = make_network(recipe)
-    take_weights(eager, folder, recipe.outputs, [])
+    take_weights(eager, read_finished(folder), recipe.outputs, [])
     tile = _tile(network, tomogram)
     with torch.inference_mode():
         expected = eager.eval()(torch.from_numpy(tile)[None])[0].numpy()

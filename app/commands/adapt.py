@@ -42,9 +42,10 @@ def adapt(
 ) -> None:
     """Train a shipped network on with your own labelled tomograms; some sections suffice."""
     from app.adapting import adapt_network  # noqa: PLC0415
+    from models.registry import own_models  # noqa: PLC0415
 
     settings: Settings = context.obj
-    target = out or work / "models"
+    target = out or own_models(work)
     require_writable(work / ".probe")
     require_writable(target / ".probe")
     with settings.progress(f"adapting {task}") as on_progress:

@@ -53,12 +53,13 @@ def train(
         return
     from app.adapting import unlabelled_spectra  # noqa: PLC0415
     from models.recipe import read_recipe  # noqa: PLC0415
+    from models.registry import own_models  # noqa: PLC0415
     from models.training import train as train_network  # noqa: PLC0415
     from models.writing import write_model  # noqa: PLC0415
 
     settings: Settings = context.obj
     chosen = read_recipe(recipe)
-    target = out or work / "models"
+    target = out or own_models(work)
     require_writable(work / ".probe")
     require_writable(target / ".probe")
     device = "cuda" if settings.device == "cuda" else "cpu"
@@ -83,10 +84,11 @@ def _train_pseudo(
     settings: Settings, densities: Path | None, work: Path, out: Path | None, minutes: float | None
 ) -> None:
     from app.pseudo_model import NAME, train_pseudo_model  # noqa: PLC0415
+    from models.registry import own_models  # noqa: PLC0415
 
     if densities is None:
         raise BadInputError("expected --densities DIR with `train pseudo`: known structures (.mrc)")
-    target = out or work / "models"
+    target = out or own_models(work)
     require_writable(work / ".probe")
     require_writable(target / ".probe")
     with settings.progress(f"training {NAME}") as on_progress:

@@ -6,6 +6,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from engine.segmentation.network_files import MODEL_FILE
+from models.finished import read_finished
 from models.narrowing import is_narrower, narrowed
 from models.training import make_network
 from models.warm_start import take_weights
@@ -103,7 +104,7 @@ def test_a_narrower_network_starts_with_a_teachers_filters(finished):
     assert is_narrower(network, weights_of(folder))
     generator = torch.Generator().manual_seed(2)
     shown = [torch.randn((2, 1, 16, 16, 16), generator=generator) for _ in range(2)]
-    assert take_weights(network, folder, narrower.outputs, shown) == 17
+    assert take_weights(network, read_finished(folder), narrower.outputs, shown) == 17
     with torch.inference_mode():
         assert torch.isfinite(network.eval()(shown[0])).all()
 

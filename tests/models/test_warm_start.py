@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from models.finished import read_finished
 from models.training import make_network
 from models.warm_start import take_weights
 from models.writing import write_model
@@ -32,7 +33,7 @@ def test_the_network_computes_what_the_finished_one_did(finished):
     recipe = tiny(architecture="stem_unet3d", channels=CHANNELS, seed=9)
     network = make_network(recipe)
     # Every convolution: stem, entry, down, encoder, up, decoder, two heads.
-    assert take_weights(network, folder, recipe.outputs, images(1)) == 11
+    assert take_weights(network, read_finished(folder), recipe.outputs, images(1)) == 11
     shown = images(1, 1)[0]
     with torch.inference_mode():
         torch.testing.assert_close(network.eval()(shown), before(shown), rtol=1e-3, atol=1e-4)
@@ -42,7 +43,7 @@ def test_in_training_mode_it_computes_nearly_the_same(finished):
     before, folder = finished
     network = make_network(tiny(architecture="stem_unet3d", channels=CHANNELS, seed=9))
     shown = images(1, 1)
-    take_weights(network, folder, ("membrane", "microtubule_core"), shown)
+    take_weights(network, read_finished(folder), ("membrane", "microtubule_core"), shown)
     with torch.inference_mode():
         # The statistics of this batch are those that the norms were opened with.
         torch.testing.assert_close(
@@ -57,7 +58,7 @@ def test_outputs_keep_their_weights_by_name_and_new_inputs_change_nothing(finish
         architecture="stem_unet3d", channels=CHANNELS, outputs=outputs, context=["void", "vesicle"]
     )
     network = make_network(recipe)
-    take_weights(network, folder, recipe.outputs, images(3))
+    take_weights(network, read_finished(folder), recipe.outputs, images(3))
     shown = images(3, 1)[0]
     with torch.inference_mode():
         found, expected = network.eval()(shown), before(shown[:, :1])
