@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from models.architectures.ada3d import ada3d
+from models.architectures.cb3d import cb3d
+from models.architectures.compact import Compact
 from models.architectures.convnet3d import ConvNet3D, convnet_receptive_radius_vox
+from models.architectures.dsrf3d import dsrf3d
+from models.architectures.dsrf3d_students import dsrf3d_v2_s1, dsrf3d_v2_s2, dsrf3d_v2_s3
+from models.architectures.dsrf3d_v2 import dsrf3d_v2
+from models.architectures.inception3d import inception3d
+from models.architectures.rb3d import rb3d
 from models.architectures.slice_cnn import SliceCnn, slice_receptive_radius_vox
 from models.architectures.ssn3d import Ssn3D, ssn_receptive_radius_vox
 from models.architectures.stem_unet import StemUNet3D, stem_receptive_radius_vox
@@ -41,4 +49,19 @@ ARCHITECTURES: dict[str, Architecture] = {
     "slice_cnn": Architecture(SliceCnn, slice_receptive_radius_vox),
     "convnet3d": Architecture(ConvNet3D, convnet_receptive_radius_vox),
     "ssn3d": Architecture(Ssn3D, ssn_receptive_radius_vox, extra_halvings=1),
+}
+
+
+# Networks that name a subtomogram: of (voxels a side, classes). Each has `features` and `head`.
+CLASSIFIERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "inception3d": inception3d,
+    "dsrf3d": dsrf3d,
+    "dsrf3d_v2": dsrf3d_v2,
+    "rb3d": rb3d,
+    "cb3d": cb3d,
+    "dsrf3d_v2_s1": dsrf3d_v2_s1,
+    "dsrf3d_v2_s2": dsrf3d_v2_s2,
+    "dsrf3d_v2_s3": dsrf3d_v2_s3,
+    "ada3d": ada3d,
+    "compact": lambda _box, n_classes: Compact(n_classes),
 }

@@ -23,7 +23,9 @@ def electron_wavelength_angst(voltage_kv: float) -> float:
     return 12.2643 / math.sqrt(volts + 0.978466e-6 * volts**2)
 
 
-def contrast_transfer(freq_per_angst: Tensor, defocus_um: float, microscope: Microscope) -> Tensor:
+def contrast_transfer(
+    freq_per_angst: Tensor, defocus_um: float | Tensor, microscope: Microscope
+) -> Tensor:
     """Contrast transfer of a weak phase object, sign chosen so that low frequencies pass positive.
 
     Parameters
@@ -31,7 +33,7 @@ def contrast_transfer(freq_per_angst: Tensor, defocus_um: float, microscope: Mic
     freq_per_angst
         Any shape, spatial frequency in 1/Å.
     defocus_um
-        Underfocus, positive, micrometre.
+        Underfocus, positive, micrometre; a tensor is broadcast against the frequencies.
     microscope
         Voltage, spherical aberration, amplitude contrast, phase plate.
 
@@ -55,7 +57,7 @@ def contrast_transfer(freq_per_angst: Tensor, defocus_um: float, microscope: Mic
     return math.sqrt(1.0 - amplitude**2) * torch.sin(phase) + amplitude * torch.cos(phase)
 
 
-def dose_attenuation(freq_per_angst: Tensor, dose_e_per_angst2: float) -> Tensor:
+def dose_attenuation(freq_per_angst: Tensor, dose_e_per_angst2: float | Tensor) -> Tensor:
     """Amplitude that survives an exposure at 300 kV: exp(-dose / (2 N_c(k))).
 
     References
