@@ -17,7 +17,7 @@ def ada3d(box: int, n_classes: int) -> Classifier:
 
     References
     ----------
-    Lin et al. (2019), doi:10.1093/bioinformatics/btz364.
+    Lin et al. (2019), PMC6612867.
     """
     valid = box >= SMALLEST_VALID_BOX
     layers = nn.Sequential(

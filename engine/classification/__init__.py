@@ -1,0 +1,1 @@
+"""What a subtomogram is, how surely, and whether it is none of what is known."""

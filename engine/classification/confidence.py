@@ -1,0 +1,140 @@
+"""Class probabilities that mean what they say, and a score of being none of the classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, logsumexp, softmax
+
+from engine.data.arrays import Float64s, Ints
+from engine.errors import BadInputError
+
+WIDEST_LOG_TEMPERATURE = float(np.log(10.0))
+N_BINS = 15
+# Share of known subtomograms that are called none of the classes.
+KNOWN_REFUSED = 0.05
+# Of the covariance of features about their class means: few examples leave it nearly singular.
+SHRINKAGE = 0.1
+
+
+def fitted_temperature(logits: Float64s, kinds: Ints) -> float:
+    """Temperature that makes the classes of held-out examples most likely.
+
+    Parameters
+    ----------
+    logits
+        (n, classes) of examples that the network was not trained on.
+    kinds
+        (n,) their classes.
+
+    Returns
+    -------
+    float
+        1 without examples; logits are divided by it.
+
+    References
+    ----------
+    Guo et al. (2017), arXiv:1706.04599.
+    """
+    if not len(kinds):
+        return 1.0
+    rows = np.arange(len(kinds))
+
+    def entropy(log_temperature: float) -> float:
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return float(-scaled[rows, kinds].mean())
+
+    found = minimize_scalar(
+        entropy, bounds=(-WIDEST_LOG_TEMPERATURE, WIDEST_LOG_TEMPERATURE), method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def calibration_error(probabilities: Float64s, kinds: Ints, n_bins: int = N_BINS) -> float:
+    """Expected calibration error: mean gap between how sure and how often right.
+
+    Parameters
+    ----------
+    probabilities
+        (n, classes); the largest of a row is how sure it is.
+    n_bins
+        Of equal width in [0, 1].
+
+    References
+    ----------
+    Naeini et al. (2015), doi:10.1609/aaai.v29i1.9602.
+    """
+    if not len(kinds):
+        return float("nan")
+    sure = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == kinds
+    bins = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    sums = np.bincount(bins, sure - right, minlength=n_bins)
+    return float(np.abs(sums).sum() / len(kinds))
+
+
+@dataclass(frozen=True)
+class OpenSetModel:
+    """How far from all known classes a subtomogram is, and from where on it is none of them.
+
+    Attributes
+    ----------
+    means
+        (classes, features) of the embedding.
+    precision
+        (features, features), inverse of the covariance about the means, shared.
+    limit
+        Of the score: `KNOWN_REFUSED` of held-out known examples lie above it.
+    """
+
+    means: Float64s
+    precision: Float64s
+    limit: float
+
+    def scores(self, features: Float64s) -> Float64s:
+        """Squared Mahalanobis distance to the nearest class mean, (n,)."""
+        offsets = features[:, None] - self.means[None]
+        distances = np.einsum("nkf,fg,nkg->nk", offsets, self.precision, offsets)
+        return np.asarray(distances.min(axis=1), dtype=np.float64)
+
+
+def fitted_open_set(
+    features: Float64s, kinds: Ints, held_out: Float64s, n_classes: int
+) -> OpenSetModel:
+    """Class means and covariance of training features; the limit from held-out known ones.
+
+    Raises
+    ------
+    BadInputError
+        A class without an example.
+
+    References
+    ----------
+    Lee et al. (2018), arXiv:1807.03888, of the last features alone; covariance shrunk.
+    """
+    counts = np.bincount(kinds, minlength=n_classes)
+    if (counts == 0).any():
+        raise BadInputError(f"classes {np.flatnonzero(counts == 0).tolist()} have no example")
+    means = np.stack([features[kinds == kind].mean(axis=0) for kind in range(n_classes)])
+    offsets = features - means[kinds]
+    covariance = offsets.T @ offsets / max(1, len(features) - n_classes)
+    level = float(np.trace(covariance)) / len(covariance)
+    shrunk = (1.0 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(len(covariance))
+    model = OpenSetModel(means, np.linalg.inv(shrunk), np.inf)
+    limit = float(np.quantile(model.scores(held_out), 1.0 - KNOWN_REFUSED))
+    return OpenSetModel(model.means, model.precision, limit)
+
+
+def energy(logits: Float64s) -> Float64s:
+    """Negative free energy of logits, (n,): low where no class is likely.
+
+    References
+    ----------
+    Liu et al. (2020), arXiv:2010.03759.
+    """
+    return np.asarray(logsumexp(logits, axis=1), dtype=np.float64)
+
+
+def probabilities_of(logits: Float64s, temperature: float) -> Float64s:
+    """Calibrated class probabilities (n, classes)."""
+    return np.asarray(softmax(logits / temperature, axis=1), dtype=np.float64)

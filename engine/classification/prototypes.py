@@ -1,0 +1,50 @@
+"""A new structure from one to five examples: the nearest mean of an embedding."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.data.arrays import Float64s, Ints
+from engine.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """Mean unit vectors (classes, features) of a few examples of every class."""
+
+    vectors: Float64s
+
+    def distances(self, features: Float64s) -> Float64s:
+        """Squared Euclidean distances (n, classes) of unit vectors."""
+        offsets = _unit(features)[:, None] - self.vectors[None]
+        return np.asarray((offsets**2).sum(axis=2), dtype=np.float64)
+
+    def nearest(self, features: Float64s) -> Ints:
+        """Class of the nearest prototype, (n,)."""
+        return np.asarray(self.distances(features).argmin(axis=1), dtype=np.int64)
+
+
+def prototypes_of(features: Float64s, kinds: Ints, n_classes: int) -> Prototypes:
+    """Prototypes of examples whose classes are known.
+
+    Raises
+    ------
+    BadInputError
+        A class without an example.
+
+    References
+    ----------
+    Snell et al. (2017), arXiv:1703.05175; for subtomograms Li et al. (2020),
+    doi:10.1371/journal.pcbi.1008227.
+    """
+    counts = np.bincount(kinds, minlength=n_classes)
+    if (counts == 0).any():
+        raise BadInputError(f"classes {np.flatnonzero(counts == 0).tolist()} have no example")
+    units = _unit(features)
+    means = np.stack([units[kinds == kind].mean(axis=0) for kind in range(n_classes)])
+    return Prototypes(_unit(means))
+
+
+def _unit(vectors: Float64s) -> Float64s:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float64)

@@ -1,0 +1,130 @@
+"""Labelled subtomograms as training sees them: held, split, and changed from epoch to epoch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.arrays import Float64s, Ints
+from engine.errors import BadInputError
+
+# Axes of (n, c, z, y, x) whose reversal is half a turn about z, y or x: these keep the hand of a
+# structure and a symmetric missing wedge.
+HALF_TURNS = ((), (3, 4), (2, 4), (2, 3))
+LARGEST_ROLL_VOX = 1
+# Standard deviation of the noise that is added, of an image of unit variance.
+ADDED_NOISE = 0.1
+
+
+@dataclass(frozen=True)
+class LabelledSubtomograms:
+    """Subtomograms whose classes are known.
+
+    Attributes
+    ----------
+    images
+        float32 (n, 1, z, y, x), zero mean and unit variance each.
+    kinds
+        int64 (n,), index into `class_names`.
+    """
+
+    images: Tensor
+    kinds: Tensor
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.images.dim() != 5 or self.images.shape[1] != 1:
+            raise BadInputError(
+                f"expected subtomograms (n, 1, z, y, x), found {tuple(self.images.shape)}"
+            )
+        if len(self.images) != len(self.kinds):
+            raise BadInputError(
+                f"{len(self.images)} subtomograms have {len(self.kinds)} classes: expected one each"
+            )
+        if not torch.isfinite(self.images).all():
+            raise BadInputError("subtomograms must be finite: there are NaN or infinite voxels")
+        n_known = len(self.class_names)
+        if len(self.kinds) and not (0 <= int(self.kinds.min()) <= int(self.kinds.max()) < n_known):
+            raise BadInputError(
+                f"classes must lie in 0..{n_known - 1}, found {int(self.kinds.min())}.."
+                f"{int(self.kinds.max())}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @property
+    def counts(self) -> Ints:
+        """Subtomograms of each class."""
+        return np.bincount(self.kinds.cpu().numpy(), minlength=len(self.class_names))
+
+    def take(self, index: Ints) -> "LabelledSubtomograms":
+        """Those at an index array, in that order."""
+        chosen = torch.as_tensor(np.asarray(index), dtype=torch.int64)
+        return LabelledSubtomograms(self.images[chosen], self.kinds[chosen], self.class_names)
+
+
+def require_every_class(data: LabelledSubtomograms) -> None:
+    """Refuse a training set that lacks a class.
+
+    Raises
+    ------
+    BadInputError
+        Naming the classes without an example.
+    """
+    absent = [name for name, count in zip(data.class_names, data.counts, strict=True) if not count]
+    if absent:
+        raise BadInputError(f"no subtomogram to train on of class {', '.join(absent)}")
+
+
+def stratified_split(
+    data: LabelledSubtomograms, held_out: float, *, rng: np.random.Generator
+) -> tuple[LabelledSubtomograms, LabelledSubtomograms]:
+    """Training and validation part; of every class the same share is held out, at least one."""
+    kinds = data.kinds.cpu().numpy()
+    shown: list[int] = []
+    kept: list[int] = []
+    for kind in range(len(data.class_names)):
+        own = rng.permutation(np.flatnonzero(kinds == kind))
+        n_kept = min(len(own) - 1, max(1, round(held_out * len(own)))) if len(own) > 1 else 0
+        kept += own[:n_kept].tolist()
+        shown += own[n_kept:].tolist()
+    return data.take(np.array(sorted(shown))), data.take(np.array(sorted(kept), dtype=np.int64))
+
+
+def balanced_weights(counts: Sequence[int] | Ints) -> Float64s:
+    """Probability of drawing one example of each class so that all classes are seen alike."""
+    counts = np.asarray(counts, dtype=np.float64)
+    present = counts > 0
+    weights = np.zeros(len(counts))
+    weights[present] = 1.0 / (present.sum() * counts[present])
+    return weights
+
+
+def epoch_batches(
+    data: LabelledSubtomograms, batch: int, *, balanced: bool, rng: np.random.Generator
+) -> Iterator[Ints]:
+    """Indices of one epoch's batches: every example once, or as many drawn class by class."""
+    n = len(data)
+    if balanced:
+        kinds = data.kinds.cpu().numpy()
+        order = rng.choice(n, size=n, p=balanced_weights(data.counts)[kinds])
+    else:
+        order = rng.permutation(n)
+    for start in range(0, n, batch):
+        yield order[start : start + batch]
+
+
+def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Half turns, a voxel's shift, a little noise, other contrast: each image on its own."""
+    changed = torch.empty_like(images)
+    for index, image in enumerate(images):
+        turned = torch.flip(image[None], HALF_TURNS[rng.integers(len(HALF_TURNS))])
+        shift = rng.integers(-LARGEST_ROLL_VOX, LARGEST_ROLL_VOX + 1, size=3)
+        changed[index] = torch.roll(turned[0], tuple(int(one) for one in shift), (1, 2, 3))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    noise = torch.randn(images.shape, generator=generator).to(images)
+    contrast = torch.as_tensor(rng.normal(1.0, 0.1, size=len(images))).to(images)
+    return changed * contrast[:, None, None, None, None] + ADDED_NOISE * noise

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+
+from engine.classification.confidence import (
+    calibration_error,
+    energy,
+    fitted_open_set,
+    fitted_temperature,
+    probabilities_of,
+)
+from engine.classification.prototypes import prototypes_of
+from engine.errors import BadInputError
+
+
+def drawn(rng, n, temperature, n_classes=4):
+    """Logits whose true temperature is known: classes are drawn from them."""
+    honest = rng.normal(0.0, 2.0, size=(n, n_classes))
+    probabilities = softmax(honest, axis=1)
+    kinds = np.array([rng.choice(n_classes, p=row) for row in probabilities])
+    return honest * temperature, kinds
+
+
+@settings(max_examples=10, deadline=None)
+@given(temperature=st.floats(0.4, 4.0), seed=st.integers(0, 1000))
+def test_the_temperature_that_logits_were_raised_by_is_found(temperature, seed):
+    logits, kinds = drawn(np.random.default_rng(seed), 3000, temperature)
+    assert fitted_temperature(logits, kinds) == pytest.approx(temperature, rel=0.15)
+
+
+def test_calibration_error_is_small_after_and_large_before():
+    logits, kinds = drawn(np.random.default_rng(1), 5000, 4.0)
+    before = calibration_error(softmax(logits, axis=1), kinds)
+    found = fitted_temperature(logits, kinds)
+    after = calibration_error(probabilities_of(logits, found), kinds)
+    assert before > 0.1
+    assert after < 0.02
+
+
+def test_calibration_error_of_a_known_table():
+    """Sure to 0.8 and right in half of the cases: 0.3 off; sure to 1 and right: 0."""
+    probabilities = np.array([[0.8, 0.2]] * 4 + [[0.0, 1.0]] * 4)
+    kinds = np.array([0, 0, 1, 1, 1, 1, 1, 1])
+    assert calibration_error(probabilities, kinds) == pytest.approx(0.15)
+    assert np.isnan(calibration_error(np.zeros((0, 2)), np.zeros(0, dtype=int)))
+    assert fitted_temperature(np.zeros((0, 2)), np.zeros(0, dtype=int)) == 1.0
+
+
+def clouds(rng, centres, n=200):
+    kinds = np.repeat(np.arange(len(centres)), n)
+    return centres[kinds] + 0.3 * rng.normal(size=(len(kinds), centres.shape[1])), kinds
+
+
+def test_what_is_far_from_all_classes_is_none_of_them():
+    rng = np.random.default_rng(2)
+    centres = 3.0 * np.eye(6)[:3]
+    features, kinds = clouds(rng, centres)
+    held_out, _ = clouds(rng, centres)
+    model = fitted_open_set(features, kinds, held_out, 3)
+    strange, _ = clouds(rng, 3.0 * np.eye(6)[4:5])
+    assert (model.scores(strange) > model.limit).mean() > 0.99
+    assert (model.scores(held_out) > model.limit).mean() == pytest.approx(0.05, abs=0.01)
+    assert energy(np.array([[9.0, 0.0], [0.0, 0.0]])).argmax() == 0
+
+
+def test_one_example_names_its_neighbours():
+    rng = np.random.default_rng(3)
+    features, kinds = clouds(rng, 3.0 * np.eye(5)[:4])
+    first = np.array([np.flatnonzero(kinds == kind)[0] for kind in range(4)])
+    prototypes = prototypes_of(features[first], kinds[first], 4)
+    assert (prototypes.nearest(features) == kinds).mean() > 0.98
+    # The length of a feature says nothing.
+    np.testing.assert_array_equal(prototypes.nearest(7.0 * features), prototypes.nearest(features))
+
+
+def test_a_class_without_example_is_refused():
+    with pytest.raises(BadInputError, match=r"classes \[1\] have no example"):
+        prototypes_of(np.ones((2, 3)), np.array([0, 2]), 3)
+    with pytest.raises(BadInputError, match=r"classes \[1\] have no example"):
+        fitted_open_set(np.ones((2, 3)), np.array([0, 2]), np.ones((1, 3)), 3)
