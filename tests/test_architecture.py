@@ -30,6 +30,7 @@ MAY_TOUCH_DISK = (
     "cohorts/tables.py",
     "cohorts/text_table.py",
     # Training reads recipes and examples and writes checkpoints and its log.
+    "models/classifier_training.py",
     "models/patches.py",
     "models/recipe.py",
     "models/training.py",
