@@ -28,6 +28,22 @@ def particle_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     BadInputError
         Not one STAR table of particles.
     """
+    tables = star_tables(path)
+    known = (*columns.CORNER_COLUMNS, *columns.CENTRED_COLUMNS)
+    name, table = one_table(tables, known, "rlnCoordinateX or rlnCenteredCoordinateXAngst", path)
+    return table, tables.get("optics") if name != "optics" else None
+
+
+def star_tables(path: Path) -> dict[str, pd.DataFrame]:
+    """Every block of a STAR file, by name.
+
+    Raises
+    ------
+    MissingFileError
+        No such file.
+    BadInputError
+        No text that parses as STAR, or a block twice.
+    """
     require_particle_file(path)
     data = path.read_bytes()
     names = BLOCK_NAME.findall(data)
@@ -48,24 +64,35 @@ def particle_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         ) from error
     finally:
         linecache.clearcache()
-    tables = {
+    return {
         name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
         for name, block in blocks.items()
         if block is not None
     }
-    known = {*columns.CORNER_COLUMNS, *columns.CENTRED_COLUMNS}
-    found_in = [name for name, table in tables.items() if known & set(table.columns)]
+
+
+def one_table(
+    tables: dict[str, pd.DataFrame], known: tuple[str, ...], wanted: str, path: Path
+) -> tuple[str, pd.DataFrame]:
+    """Name and table of the only block with a column of `known`, said as `wanted`.
+
+    Raises
+    ------
+    BadInputError
+        None or several have one, or a column is there twice.
+    """
+    found_in = [name for name, table in tables.items() if set(known) & set(table.columns)]
     if len(found_in) != 1:
         raise BadInputError(
-            f"{path.name}: expected one STAR table with rlnCoordinateX or "
-            f"rlnCenteredCoordinateXAngst, found {len(found_in)}; give the particle file",
+            f"{path.name}: expected one STAR table with {wanted}, found {len(found_in)}; give the "
+            "particle file",
             path=path,
         )
     table = tables[found_in[0]]
     if table.columns.has_duplicates:
         twice = table.columns[table.columns.duplicated()][0]
         raise BadInputError(f"{path.name}: expected each column once, found {twice} twice")
-    return table, tables.get("optics") if found_in[0] != "optics" else None
+    return found_in[0], table
 
 
 def refuse_unknown(table: pd.DataFrame, path: Path) -> None:
