@@ -1,6 +1,6 @@
 """Small volumes around particles."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,12 @@ class SubtomogramStack:
 
     def __len__(self) -> int:
         return len(self.voxels)
+
+    def take(self, chosen: slice) -> "SubtomogramStack":
+        """Those of a slice."""
+        return replace(
+            self, voxels=self.voxels[chosen], names=self.names[chosen], labels=self.labels[chosen]
+        )
 
     @property
     def box_vox(self) -> int:

@@ -1,0 +1,212 @@
+"""Subtomograms named by a trained network: class, probability, embedding, none of these."""
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+import openvino
+from scipy.special import softmax
+
+from engine.classification.extraction import at_sampling, normalised
+from engine.data.arrays import Float32s, Float64s, read_only
+from engine.data.provenance import FileDigest
+from engine.data.subtomograms import SubtomogramStack
+from engine.errors import BadInputError, ModelFileError
+from engine.segmentation.inference import available_cores
+from engine.segmentation.network_files import MODEL_FILE, file_sha256, read_card
+
+TASK = "classification"
+OUTPUTS = ("logits", "embedding", "distance")
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """What inference must know of a classifier.
+
+    Attributes
+    ----------
+    box_vox, voxel_size_nm
+        Of the subtomograms it was trained on.
+    none_limit
+        Distance from which a subtomogram is called none of the classes.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    box_vox: int
+    voxel_size_nm: float
+    none_limit: float
+    digest: FileDigest
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a stack was found to hold, in its order.
+
+    Attributes
+    ----------
+    probabilities
+        float64 (n, classes), calibrated, given that it is one of them.
+    embeddings
+        float32 (n, features).
+    distances
+        float64 (n,), from the nearest known class; `is_none` is true beyond the limit.
+    """
+
+    class_names: tuple[str, ...]
+    probabilities: Float64s
+    embeddings: Float32s
+    distances: Float64s
+    is_none: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("probabilities", "embeddings", "distances", "is_none"):
+            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name))))
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """Most probable class of each, (n,)."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+
+class _Runner(Protocol):
+    def run(self, batch: Float32s) -> list[Float32s]: ...
+
+
+class _OpenVino:
+    """One compiled shape: batches are filled up."""
+
+    def __init__(self, path: Path, box_vox: int) -> None:
+        core = openvino.Core()
+        model = core.read_model(path)
+        model.reshape([BATCH, 1, box_vox, box_vox, box_vox])
+        options = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": str(available_cores()),
+        }
+        self._request = core.compile_model(model, "CPU", options).create_infer_request()
+
+    def run(self, batch: Float32s) -> list[Float32s]:
+        whole = batch
+        if len(batch) < BATCH:
+            whole = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]),
+                                                    dtype=np.float32)])  # fmt: skip
+        self._request.infer([whole])
+        return [
+            np.array(self._request.get_output_tensor(index).data[: len(batch)])
+            for index in range(len(OUTPUTS))
+        ]
+
+
+class _OnnxRuntime:
+    def __init__(self, path: Path, device: str) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = available_cores()
+        providers = ["CPUExecutionProvider"]
+        if device == "cuda":
+            providers.insert(0, "CUDAExecutionProvider")
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+
+    def run(self, batch: Float32s) -> list[Float32s]:
+        return [np.asarray(one) for one in self._session.run(list(OUTPUTS), {"volumes": batch})]
+
+
+class SubtomogramClassifier:
+    """A classifier's ONNX file, opened.
+
+    Parameters
+    ----------
+    folder
+        Holds `model.onnx`, `card.yaml` and the manifest of hashes.
+    device
+        `auto`, `cpu` or `cuda`.
+
+    Raises
+    ------
+    ModelFileError
+        A file is absent or altered, or the network is no classifier of subtomograms.
+    """
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        self.spec = read_classifier_spec(folder)
+        path = folder / MODEL_FILE
+        on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+        self._runner: _Runner
+        try:
+            if device != "cuda" and on_x86:
+                self._runner = _OpenVino(path, self.spec.box_vox)
+            else:
+                self._runner = _OnnxRuntime(path, device)
+        except RuntimeError as error:
+            raise ModelFileError(
+                f"{folder.name}/{MODEL_FILE}: not readable as an ONNX network"
+            ) from error
+
+    def classify(
+        self, stack: SubtomogramStack, on_progress: Callable[[float], None] | None = None
+    ) -> Classification:
+        """Name every subtomogram of a stack, brought to the network's box and sampling.
+
+        Raises
+        ------
+        BadInputError
+            Boxes that are too small, or constant.
+        """
+        report = on_progress or (lambda fraction: None)
+        if not len(stack):
+            raise BadInputError("expected at least one subtomogram, found an empty stack")
+        parts: list[list[Float32s]] = []
+        for done, batch in _batches(stack, self.spec):
+            parts.append(self._runner.run(batch))
+            report(done)
+        logits, embeddings, distances = (
+            np.concatenate([part[index] for part in parts]) for index in range(len(OUTPUTS))
+        )
+        distances = distances.astype(np.float64)
+        return Classification(
+            self.spec.class_names,
+            np.asarray(softmax(logits.astype(np.float64), axis=1)),
+            embeddings,
+            distances,
+            distances > self.spec.none_limit,
+        )
+
+
+def _batches(stack: SubtomogramStack, spec: ClassifierSpec) -> Iterator[tuple[float, Float32s]]:
+    """Share done after each batch, and its normalised images (n, 1, z, y, x)."""
+    for start in range(0, len(stack), BATCH):
+        part = stack.take(slice(start, start + BATCH))
+        fitted = at_sampling(part, spec.box_vox, spec.voxel_size_nm * 10.0)
+        yield min(1.0, (start + BATCH) / len(stack)), normalised(fitted)[:, None]
+
+
+def read_classifier_spec(folder: Path) -> ClassifierSpec:
+    """What inference needs, from the checked card.
+
+    Raises
+    ------
+    ModelFileError
+        Altered or incomplete, or another kind of network.
+    """
+    card = read_card(folder)
+    if card.get("task") != TASK:
+        raise ModelFileError(
+            f"model {folder.name}: expected a classifier of subtomograms, found {card.get('task')}"
+        )
+    try:
+        return ClassifierSpec(
+            name=card["name"],
+            class_names=tuple(card["class_names"]),
+            box_vox=int(card["box_vox"]),
+            voxel_size_nm=float(card["voxel_size_nm"]),
+            none_limit=float(card["none_limit"]),
+            digest=FileDigest(f"{folder.name}/{MODEL_FILE}", file_sha256(folder / MODEL_FILE)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"model {folder.name}: the card lacks {error}") from error
