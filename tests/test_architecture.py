@@ -31,6 +31,7 @@ MAY_TOUCH_DISK = (
     "cohorts/text_table.py",
     # Training reads recipes and examples and writes checkpoints and its log.
     "models/classifier_training.py",
+    "models/classifier_writing.py",
     "models/patches.py",
     "models/recipe.py",
     "models/training.py",
