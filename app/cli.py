@@ -21,6 +21,7 @@ COMMAND_FILES = {
     "doctor": "doctor",
     "analyze": "analyze",
     "match": "match",
+    "classify": "classify",
     "picks": "picks",
     "atlas": "atlas",
     "geometry": "geometry",

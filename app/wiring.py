@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import engine.segmentation
+from engine.classification.classifier import SubtomogramClassifier
 from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
 from engine.io.ordinary_file import read_ordinary
@@ -91,3 +92,16 @@ def structure_source() -> PseudoStructureSource:
         The file was altered.
     """
     return PseudoStructureSource(model_folder(PSEUDO_MODEL))
+
+
+def subtomogram_classifier(name_or_path: str, device: str) -> SubtomogramClassifier:
+    """Open a classifier of subtomograms, shipped or a user's own folder.
+
+    Raises
+    ------
+    MissingFileError
+        Neither a shipped model nor a model folder.
+    ModelFileError
+        The file was altered, or the network is no classifier.
+    """
+    return SubtomogramClassifier(_folder_of(name_or_path), device)
