@@ -48,7 +48,8 @@ def classification_figure(
         bottom=1 - 4.0 / height_in,
         wspace=0.12,
     )
-    colours = {kind: SERIES_COLOURS[i % len(SERIES_COLOURS)] for i, kind in enumerate(order)}
+    known = [kind for kind in order if kind >= 0]
+    colours = {kind: SERIES_COLOURS[i % len(SERIES_COLOURS)] for i, kind in enumerate(known)}
     _draw_numbers(figure.add_subplot(top[0]), found, order, colours)
     _draw_embedding(figure.add_subplot(top[1]), found, colours)
     grid = figure.add_gridspec(
@@ -108,7 +109,7 @@ def _draw_numbers(
 ) -> None:
     shown = order[:MOST_ROWS]
     counts = [int(_is_of(found, kind).sum()) for kind in shown]
-    bars = [colours[kind] if kind >= 0 else NONE_COLOUR for kind in shown]
+    bars = [colours.get(kind, NONE_COLOUR) for kind in shown]
     axes.barh(range(len(shown)), counts, color=bars, height=0.7)
     axes.set_yticks(range(len(shown)), [_short(_name(found, kind)) for kind in shown], fontsize=9)
     axes.invert_yaxis()
