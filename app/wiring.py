@@ -17,7 +17,7 @@ from models.registry import model_folder
 
 ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
 SPECTRUM_FILE = ORDINARY_FILE.with_name("spectrum.json")
-COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-6", "pseudo-1"
+COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-8", "pseudo-1"
 SMALL_BODIES_MODEL = "small-bodies-1"
 
 

@@ -1,7 +1,7 @@
 """Labelled subtomograms as training sees them: held, split, and changed from epoch to epoch."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,11 +28,15 @@ class LabelledSubtomograms:
         float32 (n, 1, z, y, x), zero mean and unit variance each.
     kinds
         int64 (n,), index into `class_names`.
+    targets
+        float32 (n, c, z, y, x), what else is known of every voxel: turned and moved along with the
+        image. None where nothing is.
     """
 
     images: Tensor
     kinds: Tensor
     class_names: tuple[str, ...]
+    targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dim() != 5 or self.images.shape[1] != 1:
@@ -42,6 +46,15 @@ class LabelledSubtomograms:
         if len(self.images) != len(self.kinds):
             raise BadInputError(
                 f"{len(self.images)} subtomograms have {len(self.kinds)} classes: expected one each"
+            )
+        if self.targets is not None and (
+            self.targets.dim() != 5
+            or len(self.targets) != len(self.images)
+            or self.targets.shape[2:] != self.images.shape[2:]
+        ):
+            raise BadInputError(
+                f"targets {tuple(self.targets.shape)} do not fit subtomograms "
+                f"{tuple(self.images.shape)}"
             )
         if not torch.isfinite(self.images).all():
             raise BadInputError("subtomograms must be finite: there are NaN or infinite voxels")
@@ -63,7 +76,10 @@ class LabelledSubtomograms:
     def take(self, index: Ints) -> "LabelledSubtomograms":
         """Those at an index array, in that order."""
         chosen = torch.as_tensor(np.asarray(index), dtype=torch.int64)
-        return LabelledSubtomograms(self.images[chosen], self.kinds[chosen], self.class_names)
+        targets = None if self.targets is None else self.targets[chosen]
+        return LabelledSubtomograms(
+            self.images[chosen], self.kinds[chosen], self.class_names, targets
+        )
 
 
 def require_every_class(data: LabelledSubtomograms) -> None:
@@ -117,14 +133,21 @@ def epoch_batches(
         yield order[start : start + batch]
 
 
-def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
+def augmented(data: LabelledSubtomograms, rng: np.random.Generator) -> LabelledSubtomograms:
     """Half turns, a voxel's shift, a little noise, other contrast: each image on its own."""
-    changed = torch.empty_like(images)
-    for index, image in enumerate(images):
-        turned = torch.flip(image[None], HALF_TURNS[rng.integers(len(HALF_TURNS))])
+    n_images = data.images.shape[1]
+    whole = data.images if data.targets is None else torch.cat([data.images, data.targets], dim=1)
+    changed = torch.empty_like(whole)
+    for index, volumes in enumerate(whole):
+        turned = torch.flip(volumes[None], HALF_TURNS[rng.integers(len(HALF_TURNS))])
         shift = rng.integers(-LARGEST_ROLL_VOX, LARGEST_ROLL_VOX + 1, size=3)
         changed[index] = torch.roll(turned[0], tuple(int(one) for one in shift), (1, 2, 3))
+    images = changed[:, :n_images]
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = torch.randn(images.shape, generator=generator).to(images)
     contrast = torch.as_tensor(rng.normal(1.0, 0.1, size=len(images))).to(images)
-    return changed * contrast[:, None, None, None, None] + ADDED_NOISE * noise
+    return replace(
+        data,
+        images=images * contrast[:, None, None, None, None] + ADDED_NOISE * noise,
+        targets=None if data.targets is None else changed[:, n_images:],
+    )

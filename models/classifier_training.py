@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,8 +22,10 @@ from models.classifier_data import (
 
 logger = logging.getLogger(__name__)
 
-# Of a batch's images, logits and indices in the training set.
-Objective = Callable[[Tensor, Tensor, Ints], Tensor]
+# Loss of what a network makes of a batch, given the batch and its indices in the training part.
+Objective = Callable[[Any, LabelledSubtomograms, Ints], Tensor]
+# How wrong a network is on held-out examples.
+Validation = Callable[[nn.Module, LabelledSubtomograms], float]
 CHECKPOINT_FILE = "checkpoint.pt"
 AVERAGE_DECAY = 0.98
 
@@ -81,6 +83,7 @@ def fit(
     params: FitParams,
     *,
     objective: Objective | None = None,
+    validation: Validation | None = None,
     folder: Path | None = None,
     device: str = "cpu",
     on_progress: Callable[[float], None] | None = None,
@@ -90,8 +93,9 @@ def fit(
     Parameters
     ----------
     objective
-        Loss of (logits, kinds, indices in the training part); cross-entropy with smoothed labels
-        where none is given.
+        Cross-entropy with smoothed labels where none is given.
+    validation
+        Cross-entropy where none is given.
     folder
         Where a checkpoint is kept; training goes on from one that is there.
 
@@ -105,7 +109,7 @@ def fit(
     shown, kept = stratified_split(
         data, params.held_out, rng=np.random.default_rng([params.seed, 0])
     )
-    run = _Run(network.to(device), shown, kept, params, objective, folder)
+    run = _Run(network.to(device), shown, kept, params, objective, validation, folder)
     while run.epoch < params.epochs and not run.is_stale:
         run.advance()
         report(run.epoch / params.epochs)
@@ -122,6 +126,12 @@ def logits_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros((0, 0))
 
 
+def class_entropy(network: nn.Module, data: LabelledSubtomograms) -> float:
+    """Mean cross-entropy (nats) of the classes of examples."""
+    logits = logits_of(network, data.images)
+    return float(functional.cross_entropy(logits, data.kinds.cpu()))
+
+
 class _Run:
     """State of one training run, restored from its checkpoint where there is one."""
 
@@ -132,10 +142,12 @@ class _Run:
         kept: LabelledSubtomograms,
         params: FitParams,
         objective: Objective | None,
+        validation: Validation | None,
         folder: Path | None,
     ) -> None:
         self.network, self.shown, self.kept, self.params = network, shown, kept, params
         self.objective = objective or self._cross_entropy
+        self.validation = validation or class_entropy
         self.path = None if folder is None else folder / CHECKPOINT_FILE
         steps = params.epochs * -(-len(shown) // params.batch)
         self.optimiser, self.schedule = _optimiser(network, params, steps)
@@ -166,15 +178,14 @@ class _Run:
         for index in epoch_batches(
             self.shown, self.params.batch, balanced=self.params.balanced, rng=rng
         ):
-            chosen = torch.as_tensor(index)
-            images, kinds = self.shown.images[chosen], self.shown.kinds[chosen].to(device)
-            if self.params.augment:
-                images = augmented(images, rng)
-            if len(images) < 2:
+            if len(index) < 2:
                 # BatchNorm has no variance of one.
                 continue
+            batch = self.shown.take(index)
+            if self.params.augment:
+                batch = augmented(batch, rng)
             self.optimiser.zero_grad()
-            self.objective(self.network(images.to(device)), kinds, index).backward()
+            self.objective(self.network(batch.images.to(device)), batch, index).backward()
             self.optimiser.step()
             if self.schedule is not None:
                 self.schedule.step()
@@ -189,14 +200,15 @@ class _Run:
         logger.info("epoch %d: validation loss %.4f", self.epoch, self.losses[-1])
         self._save()
 
-    def _cross_entropy(self, logits: Tensor, kinds: Tensor, _index: Ints) -> Tensor:
-        return functional.cross_entropy(logits, kinds, label_smoothing=self.params.label_smoothing)
+    def _cross_entropy(self, logits: Tensor, batch: LabelledSubtomograms, _index: Ints) -> Tensor:
+        return functional.cross_entropy(
+            logits, batch.kinds.to(logits.device), label_smoothing=self.params.label_smoothing
+        )
 
     def _validation_loss(self) -> float:
         if not len(self.kept):
             return float(-self.epoch)
-        logits = logits_of(self.average.module, self.kept.images)
-        return float(functional.cross_entropy(logits, self.kept.kinds.cpu()))
+        return self.validation(self.average.module, self.kept)
 
     def _save(self) -> None:
         if self.path is None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from engine.data.arrays import Ints
 from engine.errors import BadInputError
+from models.classifier_data import LabelledSubtomograms
 from models.classifier_training import Objective
 
 Teaching = Literal["logits", "softened"]
@@ -37,15 +38,15 @@ def distillation_objective(taught: Tensor, teaching: Teaching) -> Objective:
     if taught.dim() != 2 or not torch.isfinite(taught).all():
         raise BadInputError(f"expected finite logits (n, classes), found {tuple(taught.shape)}")
 
-    def regressed(logits: Tensor, _kinds: Tensor, index: Ints) -> Tensor:
+    def regressed(logits: Tensor, _batch: LabelledSubtomograms, index: Ints) -> Tensor:
         return functional.mse_loss(logits, taught[torch.as_tensor(index)].to(logits))
 
-    def softened(logits: Tensor, kinds: Tensor, index: Ints) -> Tensor:
+    def softened(logits: Tensor, batch: LabelledSubtomograms, index: Ints) -> Tensor:
         targets = torch.softmax(taught[torch.as_tensor(index)].to(logits) / SOFTENING, dim=1)
         own = torch.log_softmax(logits / SOFTENING, dim=1)
         # The square keeps the gradient's size whatever the softening.
         copied = SOFTENING**2 * functional.kl_div(own, targets, reduction="batchmean")
-        truth = functional.cross_entropy(logits, kinds)
+        truth = functional.cross_entropy(logits, batch.kinds.to(logits.device))
         return TAUGHT_SHARE * copied + (1.0 - TAUGHT_SHARE) * truth
 
     return regressed if teaching == "logits" else softened

@@ -115,7 +115,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(model, tmp_path):
         ("small.h5", model, "too small"),
         ("text.h5", model, "not readable as HDF5"),
         ("absent.h5", model, "no file"),
-        ("small.h5", "fine-6", "expected a classifier of subtomograms"),
+        ("small.h5", "fine-8", "expected a classifier of subtomograms"),
         ("small.h5", "nobody-1", "no model 'nobody-1'"),
     ):
         result = run("--quiet", "classify", tmp_path / source, "--model", name, "--out", out)

@@ -117,10 +117,26 @@ def test_half_turns_keep_the_hand_and_go_back():
     for axes in HALF_TURNS:
         assert len(axes) in (0, 2)
         torch.testing.assert_close(torch.flip(torch.flip(image, axes), axes), image)
-    changed = augmented(torch.randn((4, 1, 6, 6, 6)), np.random.default_rng(1))
-    again = augmented(torch.randn((4, 1, 6, 6, 6)), np.random.default_rng(1))
-    assert changed.shape == again.shape
-    assert torch.isfinite(changed).all()
+
+
+def test_what_is_known_of_voxels_moves_along():
+    """A mask that is where the image is bright still is after turning and moving."""
+    data = balls()
+    bright = (data.images > 1.5).float()
+    known = LabelledSubtomograms(data.images, data.kinds, NAMES, torch.cat([bright, -bright], 1))
+    changed = augmented(known, np.random.default_rng(1))
+    again = augmented(known, np.random.default_rng(1))
+    torch.testing.assert_close(changed.images, again.images)
+    inside = changed.images[changed.targets[:, :1] > 0]
+    outside = changed.images[changed.targets[:, :1] == 0]
+    assert float(inside.mean()) > float(outside.mean()) + 1.5
+    torch.testing.assert_close(changed.targets[:, 0], -changed.targets[:, 1])
+    assert (
+        changed.targets.sum(dim=(2, 3, 4)).abs().sum() == known.targets.sum((2, 3, 4)).abs().sum()
+    )
+    assert not torch.allclose(changed.images, known.images)
+    with pytest.raises(BadInputError, match="do not fit"):
+        LabelledSubtomograms(data.images, data.kinds, NAMES, bright[:5])
 
 
 def balls(seed=0):

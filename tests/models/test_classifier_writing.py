@@ -88,7 +88,7 @@ def test_larger_and_finer_boxes_are_brought_to_the_networks_own(shipped):
 
 def test_networks_that_are_no_classifier_are_refused(shipped, tmp_path):
     with pytest.raises(ModelFileError, match="expected a classifier of subtomograms, found fine"):
-        read_classifier_spec(model_folder("fine-6"))
+        read_classifier_spec(model_folder("fine-8"))
     altered = tmp_path / "altered"
     altered.mkdir()
     for path in shipped[2].iterdir():

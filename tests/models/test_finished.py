@@ -112,8 +112,8 @@ def test_a_users_own_network_comes_before_the_shipped_one(tmp_path):
 
 
 def test_the_shipped_networks_compute_what_torch_does():
-    network = load_network(model_folder("fine-6"))
+    network = load_network(model_folder("fine-8"))
     recipe = tiny(architecture="stem_unet3d", channels=[32, 64, 96])
     with torch.inference_mode():
-        expected = outputs_of(recipe, read_finished(model_folder("fine-6")))[0].numpy()
+        expected = outputs_of(recipe, read_finished(model_folder("fine-8")))[0].numpy()
     np.testing.assert_allclose(network.runtime.run(SHOWN[0].numpy()), expected, atol=2e-3)

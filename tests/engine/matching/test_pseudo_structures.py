@@ -156,4 +156,4 @@ def test_shipped_generator_draws_structures_that_match_the_template():
 
 def test_a_segmentation_network_draws_nothing():
     with pytest.raises(ModelFileError, match="pseudo-structures"):
-        PseudoStructureSource(TRAINED / "fine-4")
+        PseudoStructureSource(TRAINED / "fine-8")
