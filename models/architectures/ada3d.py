@@ -32,14 +32,18 @@ def ada3d(box: int, n_classes: int) -> Classifier:
 
 
 class DomainDiscriminator(nn.Module):
-    """Which of several domains features come from; two layers as wide as the features."""
+    """Which of several domains features come from; two layers as wide as the features.
+
+    Features of fewer than 64 numbers get layers of 64: narrower ones cannot tell domains apart.
+    """
 
     def __init__(self, n_features: int = 500, n_domains: int = 2) -> None:
         super().__init__()
+        width = max(n_features, 64)
         self.layers = nn.Sequential(
-            nn.Linear(n_features, n_features), nn.LeakyReLU(),
-            nn.Linear(n_features, n_features), nn.LeakyReLU(),
-            nn.Linear(n_features, n_domains),
+            nn.Linear(n_features, width), nn.LeakyReLU(),
+            nn.Linear(width, width), nn.LeakyReLU(),
+            nn.Linear(width, n_domains),
         )  # fmt: skip
         begun_by_glorot(self)
 

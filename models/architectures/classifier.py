@@ -38,7 +38,11 @@ class Classifier(nn.Module):
         self.head = nn.Linear(hidden[-1] if hidden else n_flat, n_classes)
         begun_by_glorot(self)
 
+    def classified(self, features: Tensor) -> Tensor:
+        """Logits (n, classes) of features."""
+        logits: Tensor = self.head(features)
+        return logits
+
     def forward(self, volumes: Tensor) -> Tensor:
         """Logits (n, classes) of normalised subtomograms (n, 1, z, y, x)."""
-        logits: Tensor = self.head(self.features(volumes))
-        return logits
+        return self.classified(self.features(volumes))

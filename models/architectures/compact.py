@@ -9,6 +9,7 @@ from torch.nn import functional
 
 WIDTHS = (24, 40, 72, 128)
 EMBEDDING = 64
+SHARPNESS = 10.0
 
 
 def _layer(n_in: int, n_out: int, side: int, stride: int = 1) -> nn.Sequential:
@@ -50,8 +51,12 @@ class Compact(nn.Module):
         pooled = torch.cat([channels.mean(dim=(2, 3, 4)), channels.amax(dim=(2, 3, 4))], dim=1)
         return functional.normalize(self.embedding(pooled), dim=1)
 
+    def classified(self, features: Tensor) -> Tensor:
+        """Logits (n, classes) of features."""
+        # A unit vector times weights alone would leave softmax no room to be sure.
+        logits: Tensor = self.head(SHARPNESS * features)
+        return logits
+
     def forward(self, volumes: Tensor) -> Tensor:
         """Logits (n, classes) of normalised subtomograms (n, 1, z, y, x)."""
-        # A unit vector times weights alone would leave softmax no room to be sure.
-        logits: Tensor = self.head(10.0 * self.features(volumes))
-        return logits
+        return self.classified(self.features(volumes))
