@@ -22,6 +22,8 @@ LONGEST_EXTENSION = 1.3
 LONGEST_TO_FACE_NM = 200.0
 # Samples over which the direction of an end is taken.
 TANGENT_SAMPLES = 15
+# A point of a line that is nearer to its end than this says nothing of the direction there.
+CLOSED_NM = 1e-3
 # About a component, at half sampling; thinning smooths over four voxels at full sampling.
 ROOM_VOX = 3
 # Where two centre lines run nearer than this and within this angle, one filament is traced twice.
@@ -313,8 +315,16 @@ def _halved_mask(core: UInt8s, code: int) -> Bools:
 
 def _ends(line: Float64s) -> tuple[tuple[Float64s, Float64s], tuple[Float64s, Float64s]]:
     """First and last point of a line, each with its outward direction."""
-    reach = min(TANGENT_SAMPLES, len(line) - 1)
-    return (line[0], line[0] - line[reach]), (line[-1], line[-1] - line[-1 - reach])
+    return (line[0], _outward(line)), (line[-1], _outward(line[::-1]))
+
+
+def _outward(line: Float64s) -> Float64s:
+    """Direction at the first point; where a line comes back to it, seen from nearer by."""
+    for reach in range(min(TANGENT_SAMPLES, len(line) - 1), 1, -1):
+        direction = line[0] - line[reach]
+        if np.linalg.norm(direction) > CLOSED_NM:
+            return np.asarray(direction)
+    return np.asarray(line[0] - line[1])
 
 
 def _without_repeats(chain: Float64s) -> Float64s:

@@ -3,7 +3,7 @@ import pytest
 from scipy.special import logit
 
 from engine.segmentation.logits import pack_logits
-from engine.segmentation.tracing import TracingParams, trace_filaments
+from engine.segmentation.tracing import TracingParams, _ends, trace_filaments
 
 VOXEL_NM = 2.4
 SHAPE = (40, 120, 120)
@@ -94,3 +94,15 @@ def test_mirrored_volume_gives_mirrored_lengths():
     plain = sorted(one.length_nm for one in trace(core))
     mirrored = sorted(one.length_nm for one in trace(core[:, ::-1, ::-1].copy()))
     np.testing.assert_allclose(mirrored, plain, rtol=0.02)
+
+
+def test_the_ends_of_a_ring_have_a_direction():
+    """A short line that comes back to where it began: its chord has no length."""
+    around = np.linspace(0.0, 2.0 * np.pi, 5)
+    ring = np.stack([np.zeros(5), 10.0 * np.cos(around), 10.0 * np.sin(around)], axis=1)
+    for _, direction in _ends(ring):
+        assert np.linalg.norm(direction) > 1.0
+    straight = np.stack([np.arange(9.0), np.zeros(9), np.zeros(9)], axis=1)
+    (_, first), (_, last) = _ends(straight)
+    assert first[0] < 0 < last[0]
+    assert first[1:].tolist() == last[1:].tolist() == [0.0, 0.0]
