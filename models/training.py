@@ -155,8 +155,9 @@ class _Run:
         self.folder = work_folder / recipe.name
         self.folder.mkdir(parents=True, exist_ok=True)
         network = make_network(recipe).to(self.device)
-        # Convolutions run a third faster on the CPU in this layout.
-        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if not any(isinstance(one, nn.Conv2d) for one in network.modules()):
+            # Convolutions run a third faster on the CPU in this layout.
+            network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.network = network
         self.teacher = _Teacher(recipe, work_folder, device) if recipe.teacher else None
         self.average = torch.optim.swa_utils.AveragedModel(

@@ -174,6 +174,26 @@ def test_a_recipe_of_no_steps_calibrates_a_finished_network(tmp_path):
     assert set(trained.calibration.thresholds) == set(recipe.outputs)
 
 
+@pytest.fixture(scope="module")
+def shared_pool(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_is_trained(name, shared_pool):
+    recipe = tiny(name=f"tiny-{name}", architecture=name, steps=1)
+    trained = train(recipe, shared_pool)
+    before = make_network(recipe)
+    changed = [
+        not torch.equal(a, b)
+        for a, b in zip(before.parameters(), trained.network.parameters(), strict=True)
+    ]
+    assert any(changed)
+    assert (
+        set(trained.metrics) >= {"dice_membrane", "dice_microtubule_core"} or trained.metrics == {}
+    )
+
+
 def test_training_resumes_and_ends_alike(tmp_path):
     whole = train(tiny(), tmp_path / "whole").network
     stopped = tmp_path / "stopped"
