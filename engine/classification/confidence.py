@@ -6,8 +6,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 
+from engine.classification.prototypes import class_means
 from engine.data.arrays import Float64s, Ints
-from engine.errors import BadInputError
 
 WIDEST_LOG_TEMPERATURE = float(np.log(10.0))
 N_BINS = 15
@@ -112,10 +112,7 @@ def fitted_open_set(
     ----------
     Lee et al. (2018), arXiv:1807.03888, of the last features alone; covariance shrunk.
     """
-    counts = np.bincount(kinds, minlength=n_classes)
-    if (counts == 0).any():
-        raise BadInputError(f"classes {np.flatnonzero(counts == 0).tolist()} have no example")
-    means = np.stack([features[kinds == kind].mean(axis=0) for kind in range(n_classes)])
+    means = class_means(features, kinds, n_classes)
     offsets = features - means[kinds]
     covariance = offsets.T @ offsets / max(1, len(features) - n_classes)
     level = float(np.trace(covariance)) / len(covariance)

@@ -37,12 +37,21 @@ def prototypes_of(features: Float64s, kinds: Ints, n_classes: int) -> Prototypes
     Snell et al. (2017), arXiv:1703.05175; for subtomograms Li et al. (2020),
     doi:10.1371/journal.pcbi.1008227.
     """
+    return Prototypes(_unit(class_means(_unit(features), kinds, n_classes)))
+
+
+def class_means(features: Float64s, kinds: Ints, n_classes: int) -> Float64s:
+    """Mean features (classes, d) of examples (n, d).
+
+    Raises
+    ------
+    BadInputError
+        A class without an example.
+    """
     counts = np.bincount(kinds, minlength=n_classes)
     if (counts == 0).any():
         raise BadInputError(f"classes {np.flatnonzero(counts == 0).tolist()} have no example")
-    units = _unit(features)
-    means = np.stack([units[kinds == kind].mean(axis=0) for kind in range(n_classes)])
-    return Prototypes(_unit(means))
+    return np.stack([features[kinds == kind].mean(axis=0) for kind in range(n_classes)])
 
 
 def _unit(vectors: Float64s) -> Float64s:
