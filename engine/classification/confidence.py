@@ -117,7 +117,8 @@ def fitted_open_set(
     covariance = offsets.T @ offsets / max(1, len(features) - n_classes)
     level = float(np.trace(covariance)) / len(covariance)
     shrunk = (1.0 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(len(covariance))
-    model = OpenSetModel(means, np.linalg.inv(shrunk), np.inf)
+    precision = np.asarray(np.linalg.inv(shrunk), dtype=np.float64)
+    model = OpenSetModel(means, precision, np.inf)
     limit = float(np.quantile(model.scores(held_out), 1.0 - KNOWN_REFUSED))
     return OpenSetModel(model.means, model.precision, limit)
 

@@ -51,7 +51,8 @@ def class_means(features: Float64s, kinds: Ints, n_classes: int) -> Float64s:
     counts = np.bincount(kinds, minlength=n_classes)
     if (counts == 0).any():
         raise BadInputError(f"classes {np.flatnonzero(counts == 0).tolist()} have no example")
-    return np.stack([features[kinds == kind].mean(axis=0) for kind in range(n_classes)])
+    means = [features[kinds == kind].mean(axis=0) for kind in range(n_classes)]
+    return np.asarray(np.stack(means), dtype=np.float64)
 
 
 def _unit(vectors: Float64s) -> Float64s:
