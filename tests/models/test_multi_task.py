@@ -50,6 +50,7 @@ def test_all_three_heads_learn_together():
     assert scores.density_correlation > 0.5
 
 
+@pytest.mark.slow
 def test_a_task_of_no_weight_is_not_learnt():
     scores = task_scores(trained(TaskWeights(mask=0.0)), bodies(seed=1))
     assert scores.mask_iou < 0.5
