@@ -68,12 +68,13 @@ class Fitted:
     ----------
     losses
         Validation loss after each epoch.
-    held_out
-        The validation part: calibration belongs there.
+    shown, held_out
+        The part that was trained on, and the validation part: calibration belongs there.
     """
 
     network: nn.Module
     losses: tuple[float, ...]
+    shown: LabelledSubtomograms
     held_out: LabelledSubtomograms
 
 
@@ -114,7 +115,7 @@ def fit(
         run.advance()
         report(run.epoch / params.epochs)
     network.load_state_dict(run.best)
-    return Fitted(network.eval().cpu(), tuple(run.losses), kept)
+    return Fitted(network.eval().cpu(), tuple(run.losses), shown, kept)
 
 
 def logits_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:

@@ -1,18 +1,16 @@
 """A trained classifier of subtomograms as a registry folder: ONNX, card, manifest."""
 
 import copy
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from engine import __version__
-from engine.classification.classifier import OUTPUTS, TASK
+from engine.classification.classifier import INPUT, OUTPUTS, TASK
 from engine.classification.confidence import (
     OpenSetModel,
     calibration_error,
@@ -21,9 +19,8 @@ from engine.classification.confidence import (
     probabilities_of,
 )
 from engine.segmentation.network_files import MODEL_FILE
-from models.classifier_data import LabelledSubtomograms
 from models.classifier_training import FitParams, Fitted, logits_of
-from models.onnx_export import OPSET, PARITY_TOLERANCE, ParityError, fold_batch_norm
+from models.onnx_export import fold_batch_norm, write_checked
 from models.writing import write_card
 
 LIMITS = (
@@ -72,7 +69,7 @@ class Deployed(nn.Module):
     def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Calibrated logits (n, classes), features (n, d), distances (n,)."""
         features = self.network.features(volumes)  # type: ignore[operator]
-        logits = self.network(volumes) / self.temperature
+        logits = self.network.classified(features) / self.temperature  # type: ignore[operator]
         turned = features @ self.root
         offsets = turned[:, None] - self.means[None]  # type: ignore[index]
         return logits, features, offsets.square().sum(dim=2).amin(dim=1)
@@ -85,11 +82,9 @@ def features_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
     return torch.cat(parts)
 
 
-def deployment_of(
-    fitted: Fitted, shown: LabelledSubtomograms, box_vox: int, voxel_size_nm: float
-) -> Deployment:
-    """Calibrate a trained network on what its training held out."""
-    kept = fitted.held_out
+def deployment_of(fitted: Fitted, voxel_size_nm: float) -> Deployment:
+    """Class means from what a network was trained on; the rest from what its training held out."""
+    shown, kept = fitted.shown, fitted.held_out
     logits = logits_of(fitted.network, kept.images).double().numpy()
     kinds = kept.kinds.numpy()
     temperature = fitted_temperature(logits, kinds)
@@ -104,6 +99,7 @@ def deployment_of(
         "accuracy": float((logits.argmax(axis=1) == kinds).mean()),
         "calibration-error": calibration_error(probabilities, kinds),
     }
+    box_vox = int(shown.images.shape[-1])
     return Deployment(shown.class_names, box_vox, voxel_size_nm, temperature, open_set, metrics)
 
 
@@ -125,7 +121,15 @@ def write_classifier(
     deployed = Deployed(
         copy.deepcopy(network).eval().cpu(), deployment.temperature, deployment.open_set
     ).eval()
-    difference = _export(deployed, deployment.box_vox, folder / MODEL_FILE)
+    sides = (deployment.box_vox,) * 3
+    shown = np.random.default_rng(0).standard_normal((5, 1, *sides), dtype=np.float32)
+    difference = write_checked(
+        fold_batch_norm(deployed).requires_grad_(False),
+        folder / MODEL_FILE,
+        example=torch.zeros((2, 1, *sides)),
+        shown=torch.from_numpy(shown),
+        axes={name: {0: "n"} for name in (INPUT, *OUTPUTS)},
+    ).relative_difference
     described = vars(training) if isinstance(training, FitParams) else dict(training)
     write_card(
         folder,
@@ -150,44 +154,3 @@ def write_classifier(
         },
     )
     return difference
-
-
-def _export(deployed: Deployed, box_vox: int, path: Path) -> float:
-    folded = fold_batch_norm(deployed).requires_grad_(False)
-    example = torch.randn((2, 1, box_vox, box_vox, box_vox))
-    axes = {name: {0: "n"} for name in ("volumes", *OUTPUTS)}
-    with warnings.catch_warnings():
-        # The TorchScript exporter writes no side file and needs no onnxscript.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            folded,
-            (example,),
-            str(path),
-            input_names=["volumes"],
-            output_names=list(OUTPUTS),
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    difference = _difference(folded, box_vox, path)
-    if difference > PARITY_TOLERANCE:
-        path.unlink()
-        raise ParityError(
-            f"{path.name}: ONNX differs from torch by {difference:.1e} of the largest output, "
-            f"allowed is {PARITY_TOLERANCE:.0e}; the file was removed"
-        )
-    return difference
-
-
-def _difference(network: nn.Module, box_vox: int, path: Path) -> float:
-    """Compare torch and ONNX Runtime on another batch size than the exported one."""
-    rng = np.random.default_rng(0)
-    volumes = rng.standard_normal((5, 1, box_vox, box_vox, box_vox), dtype=np.float32)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(volumes))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = session.run(list(OUTPUTS), {"volumes": volumes})
-    return max(
-        float(np.abs(a - b.numpy()).max() / max(float(b.abs().max()), 1e-12))
-        for a, b in zip(found, expected, strict=True)
-    )

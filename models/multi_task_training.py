@@ -33,6 +33,7 @@ def multi_task_objective(weights: TaskWeights) -> Objective:
     """
 
     def loss(outputs: TaskOutputs, batch: LabelledSubtomograms, _index: Ints) -> Tensor:
+        """Of one batch, a scalar."""
         mask, density = _targets(batch, outputs.mask)
         return (
             weights.classes * functional.cross_entropy(outputs.logits, batch.kinds.to(mask.device))

@@ -1,20 +1,18 @@
 """The generator of pseudo-structures as a registry folder: ONNX file, card, manifest."""
 
 import copy
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
 from engine import __version__
 from engine.data.provenance import parameters_digest
 from engine.segmentation.network_files import MODEL_FILE
 from models.architectures.pseudo_structures import SIDE_VOX, PseudoStructureGenerator
-from models.onnx_export import OPSET, PARITY_TOLERANCE, Parity, ParityError
+from models.onnx_export import Parity, write_checked
 from models.pseudo_training import RADIUS_VOX, PseudoTrainingParams
 from models.writing import write_card
 
@@ -38,38 +36,15 @@ def export_generator(generator: PseudoStructureGenerator, path: Path) -> Parity:
     """
     network = copy.deepcopy(generator).cpu().float()
     torch.nn.Module.eval(network).requires_grad_(False)
-    with warnings.catch_warnings():
-        # The TorchScript exporter writes no side file and needs no onnxscript.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (torch.zeros(2, network.n_latent),),
-            str(path),
-            input_names=["latent"],
-            output_names=["density"],
-            dynamic_axes={"latent": {0: "n"}, "density": {0: "n"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    parity = _check_parity(network, path)
-    if parity.relative_difference > PARITY_TOLERANCE:
-        path.unlink()
-        raise ParityError(
-            f"{path.name}: ONNX differs from torch by {parity.relative_difference:.1e} of the "
-            f"largest output, allowed is {PARITY_TOLERANCE:.0e}; the file was removed"
-        )
-    return parity
-
-
-def _check_parity(network: PseudoStructureGenerator, path: Path) -> Parity:
-    """Compare torch and ONNX Runtime on another batch size than the exported one."""
-    shape = (5, network.n_latent)
-    latents = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(latents)).numpy()
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = session.run(None, {"latent": latents})[0]
-    return Parity(float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12)))
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((5, network.n_latent), dtype=np.float32)
+    return write_checked(
+        network,
+        path,
+        example=torch.zeros(2, network.n_latent),
+        shown=torch.from_numpy(latents),
+        axes={"latent": {0: "n"}, "density": {0: "n"}},
+    )
 
 
 def write_pseudo_model(

@@ -77,8 +77,16 @@ def train(
         is never trained on and gives the metrics in place of the pool's.
     spectra
         Of unlabelled tomograms, see `models.foreign_spectra`.
+
+    Raises
+    ------
+    MissingFileError
+        A network that it starts from or is taught by is neither in the work folder nor shipped.
     """
     report = on_progress or (lambda fraction: None)
+    # Simulating the pool takes long: what training starts from must be there before.
+    for name in (*recipe.ancestors, *([recipe.teacher] if recipe.teacher else ())):
+        finished_folder(name, work_folder)
     paths = build_pool(work_folder, recipe.pool, device, lambda done: report(POOL_SHARE * done))
     held_out = paths if recipe.steps == 0 else _held_out(paths)
     own = list(labelled)

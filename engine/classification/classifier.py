@@ -1,13 +1,11 @@
 """Subtomograms named by a trained network: class, probability, embedding, none of these."""
 
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 import openvino
 from scipy.special import softmax
 
@@ -16,10 +14,16 @@ from engine.data.arrays import Float32s, Float64s, read_only
 from engine.data.provenance import FileDigest
 from engine.data.subtomograms import SubtomogramStack
 from engine.errors import BadInputError, ModelFileError
-from engine.segmentation.inference import available_cores
+from engine.segmentation.inference import (
+    Place,
+    onnx_session,
+    open_where_fastest,
+    openvino_options,
+)
 from engine.segmentation.network_files import MODEL_FILE, file_sha256, read_card
 
 TASK = "classification"
+INPUT = "volumes"
 OUTPUTS = ("logits", "embedding", "distance")
 BATCH = 64
 
@@ -75,7 +79,9 @@ class Classification:
 
 
 class _Runner(Protocol):
-    def run(self, batch: Float32s) -> list[Float32s]: ...
+    def run(self, batch: Float32s) -> list[Float32s]:
+        """Every output, (n, …), of a batch of images (n, 1, z, y, x), n at most `BATCH`."""
+        ...
 
 
 class _OpenVino:
@@ -85,18 +91,12 @@ class _OpenVino:
         core = openvino.Core()
         model = core.read_model(path)
         model.reshape([BATCH, 1, box_vox, box_vox, box_vox])
-        options = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": str(available_cores()),
-        }
-        self._request = core.compile_model(model, "CPU", options).create_infer_request()
+        compiled = core.compile_model(model, "CPU", openvino_options())
+        self._request = compiled.create_infer_request()
 
     def run(self, batch: Float32s) -> list[Float32s]:
-        whole = batch
-        if len(batch) < BATCH:
-            whole = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]),
-                                                    dtype=np.float32)])  # fmt: skip
+        whole = np.zeros((BATCH, *batch.shape[1:]), dtype=np.float32)
+        whole[: len(batch)] = batch
         self._request.infer([whole])
         return [
             np.array(self._request.get_output_tensor(index).data[: len(batch)])
@@ -106,15 +106,10 @@ class _OpenVino:
 
 class _OnnxRuntime:
     def __init__(self, path: Path, device: str) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = available_cores()
-        providers = ["CPUExecutionProvider"]
-        if device == "cuda":
-            providers.insert(0, "CUDAExecutionProvider")
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        self._session = onnx_session(path, device)
 
     def run(self, batch: Float32s) -> list[Float32s]:
-        return [np.asarray(one) for one in self._session.run(list(OUTPUTS), {"volumes": batch})]
+        return [np.asarray(one) for one in self._session.run(list(OUTPUTS), {INPUT: batch})]
 
 
 class SubtomogramClassifier:
@@ -130,23 +125,20 @@ class SubtomogramClassifier:
     Raises
     ------
     ModelFileError
-        A file is absent or altered, or the network is no classifier of subtomograms.
+        A file is absent or altered, the network is no classifier of subtomograms, or `cuda` is
+        asked for and absent.
     """
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.spec = read_classifier_spec(folder)
         path = folder / MODEL_FILE
-        on_x86 = platform.machine().lower() in ("x86_64", "amd64")
-        self._runner: _Runner
-        try:
-            if device != "cuda" and on_x86:
-                self._runner = _OpenVino(path, self.spec.box_vox)
-            else:
-                self._runner = _OnnxRuntime(path, device)
-        except RuntimeError as error:
-            raise ModelFileError(
-                f"{folder.name}/{MODEL_FILE}: not readable as an ONNX network"
-            ) from error
+
+        def opened(place: Place) -> _Runner:
+            if place == "openvino":
+                return _OpenVino(path, self.spec.box_vox)
+            return _OnnxRuntime(path, place)
+
+        self._runner = open_where_fastest(path, device, opened)
 
     def classify(
         self, stack: SubtomogramStack, on_progress: Callable[[float], None] | None = None

@@ -1,10 +1,10 @@
 """Class probabilities that mean what they say, and a score of being none of the classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp, softmax
+from scipy.special import log_softmax, softmax
 
 from engine.classification.prototypes import class_means
 from engine.data.arrays import Float64s, Ints
@@ -120,17 +120,7 @@ def fitted_open_set(
     precision = np.asarray(np.linalg.inv(shrunk), dtype=np.float64)
     model = OpenSetModel(means, precision, np.inf)
     limit = float(np.quantile(model.scores(held_out), 1.0 - KNOWN_REFUSED))
-    return OpenSetModel(model.means, model.precision, limit)
-
-
-def energy(logits: Float64s) -> Float64s:
-    """Negative free energy of logits, (n,): low where no class is likely.
-
-    References
-    ----------
-    Liu et al. (2020), arXiv:2010.03759.
-    """
-    return np.asarray(logsumexp(logits, axis=1), dtype=np.float64)
+    return replace(model, limit=limit)
 
 
 def probabilities_of(logits: Float64s, temperature: float) -> Float64s:

@@ -26,6 +26,12 @@ class TiltRange:
                 f"found {self.min_deg:g}..{self.max_deg:g}"
             )
 
+    def tilts_deg(self, step_deg: float) -> tuple[float, ...]:
+        """Tilts from end to end, evenly spaced by about `step_deg`."""
+        count = round((self.max_deg - self.min_deg) / step_deg)
+        angles = np.linspace(self.min_deg, self.max_deg, count + 1)
+        return tuple(float(angle) for angle in angles)
+
 
 @dataclass(frozen=True)
 class Tomogram:

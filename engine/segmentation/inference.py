@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -59,15 +59,9 @@ class OpenVinoRuntime:
         shape = (1, *tile.shape)
         if self._request is None or shape != self._shape:
             self._model.reshape(list(shape))
-            # bf16 would be chosen silently where the CPU has it: labels must not depend on that.
-            options = {
-                "INFERENCE_PRECISION_HINT": "f32",
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": str(available_cores()),
-            }
             # The old one's memory goes first.
             self._request = None
-            compiled = self._core.compile_model(self._model, "CPU", options)
+            compiled = self._core.compile_model(self._model, "CPU", openvino_options())
             self._shape, self._request = shape, compiled.create_infer_request()
         self._request.infer([tile[None]])
         return np.asarray(self._request.get_output_tensor(0).data[0])
@@ -84,14 +78,7 @@ class OnnxRuntime:
     name = "onnxruntime"
 
     def __init__(self, model_path: Path, device: str) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = available_cores()
-        providers = ["CPUExecutionProvider"]
-        if device == "cuda":
-            providers.insert(0, "CUDAExecutionProvider")
-        self._session = onnxruntime.InferenceSession(
-            str(model_path), sess_options=options, providers=providers
-        )
+        self._session = onnx_session(model_path, device)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, tile: Float32s) -> Float32s:
@@ -118,8 +105,37 @@ def cuda_is_present() -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def open_runtime(model_path: Path, device: str) -> Runtime:
-    """Choose and open the fastest runtime for a device: `auto`, `cpu` or `cuda`.
+def openvino_options() -> dict[str, str]:
+    """How every network is compiled."""
+    # bf16 would be chosen silently where the CPU has it: labels must not depend on that.
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": str(available_cores()),
+    }
+
+
+def onnx_session(model_path: Path, device: str) -> onnxruntime.InferenceSession:
+    """A network opened by ONNX Runtime, on CUDA where `device` is `cuda`."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    providers = ["CPUExecutionProvider"]
+    if device == "cuda":
+        providers.insert(0, "CUDAExecutionProvider")
+    return onnxruntime.InferenceSession(str(model_path), sess_options=options, providers=providers)
+
+
+Place = Literal["openvino", "cpu", "cuda"]
+Opened = TypeVar("Opened")
+
+
+def open_where_fastest(model_path: Path, device: str, opener: Callable[[Place], Opened]) -> Opened:
+    """Open a network by the fastest runtime for a device: `auto`, `cpu` or `cuda`.
+
+    Parameters
+    ----------
+    opener
+        Opens the file by OpenVINO, or by ONNX Runtime on the CPU or on CUDA.
 
     Raises
     ------
@@ -130,16 +146,34 @@ def open_runtime(model_path: Path, device: str) -> Runtime:
         raise ModelFileError(
             "--device cuda: ONNX Runtime finds no CUDA here; use --device auto or cpu"
         )
+    place: Place = "cpu"
+    if device == "cuda" or (device == "auto" and cuda_is_present()):
+        place = "cuda"
+    elif platform.machine().lower() in ("x86_64", "amd64"):
+        place = "openvino"
     try:
-        if device == "cuda" or (device == "auto" and cuda_is_present()):
-            return OnnxRuntime(model_path, "cuda")
-        if platform.machine().lower() in ("x86_64", "amd64"):
-            return OpenVinoRuntime(model_path)
-        return OnnxRuntime(model_path, "cpu")
+        return opener(place)
     except RuntimeError as error:
         raise ModelFileError(
             f"{model_path.parent.name}/{model_path.name}: not readable as an ONNX network"
         ) from error
+
+
+def open_runtime(model_path: Path, device: str) -> Runtime:
+    """Choose and open the fastest runtime for a device: `auto`, `cpu` or `cuda`.
+
+    Raises
+    ------
+    ModelFileError
+        `cuda` is asked for and absent, or the file is no ONNX network.
+    """
+
+    def opened(place: Place) -> Runtime:
+        if place == "openvino":
+            return OpenVinoRuntime(model_path)
+        return OnnxRuntime(model_path, place)
+
+    return open_where_fastest(model_path, device, opened)
 
 
 @dataclass(frozen=True)

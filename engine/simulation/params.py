@@ -44,9 +44,7 @@ class Acquisition:
     @property
     def tilts_deg(self) -> tuple[float, ...]:
         """Every tilt of the series."""
-        count = round((self.tilt_range.max_deg - self.tilt_range.min_deg) / self.tilt_step_deg)
-        angles = np.linspace(self.tilt_range.min_deg, self.tilt_range.max_deg, count + 1)
-        return tuple(float(angle) for angle in angles)
+        return self.tilt_range.tilts_deg(self.tilt_step_deg)
 
 
 @dataclass(frozen=True)

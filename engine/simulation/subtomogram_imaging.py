@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -90,8 +89,8 @@ def tilt_series(
     Contrast transfer and dose damage of every tilt, white noise in the projections, ramp.
     """
     n, box = len(own), params.box_vox
-    side = _even(math.ceil(PADDED * box))
-    tilts = _tilts(params)
+    side = 2 * math.ceil(PADDED * box / 2.0)
+    tilts = params.tilt_range.tilts_deg(params.tilt_step_deg)
     projector = _projector(side, tilts, own.device)
     transfer = _transfer(side, tilts, params, _white((len(tilts),), generators))
     margin = (side - box) // 2
@@ -124,12 +123,6 @@ def _transfer(
     return transfer * dose_attenuation(freq, doses)
 
 
-def _tilts(params: SubtomogramParams) -> tuple[float, ...]:
-    low, high = params.tilt_range.min_deg, params.tilt_range.max_deg
-    count = round((high - low) / params.tilt_step_deg)
-    return tuple(float(one) for one in np.linspace(low, high, count + 1))
-
-
 @lru_cache(maxsize=8)
 def _projector(side: int, tilts: tuple[float, ...], device: torch.device) -> Projector:
     return make_projector(TiltGeometry(side, side, tilts), device)
@@ -149,7 +142,3 @@ def _volumes(series: Tensor, projector: Projector) -> Tensor:
     long = series.transpose(0, 1).reshape(n_tilts, n * n_y, n_x)
     volume = back_project(long, projector)
     return volume.reshape(-1, n, n_y, n_x).transpose(0, 1)
-
-
-def _even(n: int) -> int:
-    return n + n % 2

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from engine.data.arrays import Float32s, Ints
 from engine.errors import BadInputError
-from engine.physics.fourier import frequencies_3d
+from engine.physics.fourier import gaussian_transfer
 from engine.simulation.subtomogram_imaging import convolved, tilt_series
 from engine.simulation.subtomogram_params import SubtomogramParams
 
@@ -187,10 +187,6 @@ def _generator(seed: int, device: torch.device) -> torch.Generator:
     return generator
 
 
-def _even(n: int) -> int:
-    return n + n % 2
-
-
 def _at_voxel(structure: Structure, voxel_size_angst: float) -> Tensor:
     """A structure at another sampling, centre on its middle voxel, blurred to what it can show."""
     ratio = voxel_size_angst / structure.voxel_size_angst
@@ -198,13 +194,9 @@ def _at_voxel(structure: Structure, voxel_size_angst: float) -> Tensor:
     side = voxels.shape[-1]
     if ratio > 1.0:
         # A Gaussian with the second moment by which the voxels differ.
-        sigma = 0.5 * math.sqrt(ratio**2 - 1.0)
-        freq = frequencies_3d((side, side, side), 1.0, voxels.device)
-        damping = torch.exp(-2.0 * (math.pi * sigma * freq) ** 2)
-        voxels = torch.fft.irfftn(torch.fft.rfftn(voxels[0, 0]) * damping, s=(side,) * 3)[
-            None, None
-        ]
-    wanted = _even(math.ceil(side / ratio) + 2)
+        blur = gaussian_transfer((side,) * 3, 0.5 * math.sqrt(ratio**2 - 1.0), voxels.device)
+        voxels = torch.fft.irfftn(torch.fft.rfftn(voxels, dim=(2, 3, 4)) * blur, s=(side,) * 3)
+    wanted = 2 * math.ceil(side / ratio / 2.0 + 1.0)
     axis = (torch.arange(wanted, dtype=torch.float32) - wanted // 2) * ratio + side // 2
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     grid = 2.0 * torch.stack([x, y, z], dim=-1)[None] / (side - 1) - 1.0

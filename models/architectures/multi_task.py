@@ -100,6 +100,7 @@ class _Decoder(nn.Module):
         self.last = nn.Conv3d(first, 1, 3, padding=1)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
+        """One channel (n, 1, z, y, x) of the pooled features of every level, finest first."""
         features = self.bottom(levels[2])
         for index, level in enumerate((levels[1], levels[0])):
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")

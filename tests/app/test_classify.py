@@ -36,7 +36,7 @@ def model(tmp_path_factory):
     fitted = fit(Compact(3, (8, 8, 16, 16), 16), data, params)
     folder = tmp_path_factory.mktemp("models") / "balls-1"
     write_classifier(
-        fitted.network, deployment_of(fitted, data, 12, VOXEL_ANGST / 10), params, folder, "train"
+        fitted.network, deployment_of(fitted, VOXEL_ANGST / 10), params, folder, "train"
     )
     return folder
 

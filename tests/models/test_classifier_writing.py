@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -6,6 +7,7 @@ from engine.classification.classifier import SubtomogramClassifier, read_classif
 from engine.data.provenance import Provenance
 from engine.data.subtomograms import SubtomogramStack
 from engine.errors import BadInputError, ModelFileError
+from engine.segmentation.inference import cuda_is_present
 from models.architectures.compact import Compact
 from models.classifier_training import FitParams, fit
 from models.classifier_writing import Deployed, deployment_of, features_of, write_classifier
@@ -21,7 +23,7 @@ def shipped(tmp_path_factory):
     data = balls()
     params = FitParams(epochs=12, batch=16, learning_rate=0.01)
     fitted = fit(Compact(3, (8, 8, 16, 16), 16), data, params)
-    deployment = deployment_of(fitted, data, 12, VOXEL_NM)
+    deployment = deployment_of(fitted, VOXEL_NM)
     folder = tmp_path_factory.mktemp("models") / "balls-1"
     difference = write_classifier(fitted.network, deployment, params, folder, "a command")
     assert difference < 1e-4
@@ -61,6 +63,29 @@ def test_the_distance_is_that_of_the_open_set_model(shipped):
     with torch.inference_mode():
         found = Deployed(fitted.network, 1.0, deployment.open_set)(images)[2]
     np.testing.assert_allclose(found, deployment.open_set.scores(features), rtol=1e-2)
+
+
+def test_the_network_is_in_its_file_once(shipped):
+    fitted, _, folder = shipped
+    nodes = onnx.load(str(folder / "model.onnx")).graph.node
+    wanted = [one for one in fitted.network.modules() if isinstance(one, torch.nn.Conv3d)]
+    assert len([node for node in nodes if node.op_type == "Conv"]) == len(wanted)
+
+
+def test_class_means_are_those_of_what_was_trained_on(shipped):
+    fitted, deployment, _ = shipped
+    assert len(fitted.shown) + len(fitted.held_out) == len(balls())
+    features = features_of(fitted.network, fitted.shown.images).double().numpy()
+    for kind, mean in enumerate(deployment.open_set.means):
+        own = features[fitted.shown.kinds.numpy() == kind]
+        np.testing.assert_allclose(mean, own.mean(axis=0), atol=1e-6)
+
+
+def test_cuda_that_is_not_there_is_refused(shipped):
+    if cuda_is_present():
+        pytest.skip("ONNX Runtime finds CUDA here")
+    with pytest.raises(ModelFileError, match="finds no CUDA"):
+        SubtomogramClassifier(shipped[2], "cuda")
 
 
 def test_a_batch_that_is_not_full_changes_nothing(shipped):

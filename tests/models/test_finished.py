@@ -95,6 +95,13 @@ def test_training_starts_from_the_average_of_networks_of_its_work_folder(three, 
     torch.testing.assert_close(after[0], before[0] * scale + shift, rtol=1e-3, atol=1e-3)
 
 
+def test_an_ancestor_that_is_not_there_is_said_before_the_pool_is_made(tmp_path):
+    for change in ({"start_from": "nobody-9"}, {"teacher": "nobody-9"}):
+        with pytest.raises(MissingFileError, match="no model 'nobody-9'"):
+            train(tiny(**change), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_networks_of_other_shapes_are_not_averaged(three, tmp_path):
     _, folders = three
     recipe = tiny(architecture="stem_unet3d", channels=[3, 4, 6])

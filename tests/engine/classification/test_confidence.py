@@ -6,7 +6,6 @@ from scipy.special import softmax
 
 from engine.classification.confidence import (
     calibration_error,
-    energy,
     fitted_open_set,
     fitted_temperature,
     probabilities_of,
@@ -62,7 +61,6 @@ def test_what_is_far_from_all_classes_is_none_of_them():
     strange, _ = clouds(rng, 3.0 * np.eye(6)[4:5])
     assert (model.scores(strange) > model.limit).mean() > 0.99
     assert (model.scores(held_out) > model.limit).mean() == pytest.approx(0.05, abs=0.01)
-    assert energy(np.array([[9.0, 0.0], [0.0, 0.0]])).argmax() == 0
 
 
 def test_one_example_names_its_neighbours():
