@@ -14,9 +14,11 @@ from engine import __version__
 from engine.data.arrays import Float32s
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.subtomograms import SubtomogramStack
+from engine.data.tomogram import Tomogram
 from engine.errors import BadInputError, MissingFileError
 from engine.io.digests import atomic_file, digest_of
 from engine.io.mrc import GivenContrast, read_tomogram
+from engine.io.mrc_header import SIMULATED_WORDS
 from engine.io.star_table import one_table, star_tables
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
@@ -149,9 +151,10 @@ def _from_mrc(path: Path) -> _Found:
         with mrcfile.open(path, permissive=False) as file:
             data = np.asarray(file.data, dtype=np.float32)
             recorded = float(file.voxel_size.x) or None
+            simulated = any(SIMULATED_WORDS in label for label in file.get_labels())
     except ValueError as error:
         raise BadInputError(f"{path.name}: no whole MRC file: {error}") from error
-    return _Found(_cubes(data, path), recorded)
+    return _Found(_cubes(data, path), recorded, simulated=simulated)
 
 
 def _cubes(data: Float32s, path: Path) -> Float32s:
@@ -172,22 +175,23 @@ def _from_star(path: Path, voxel_size_angst: float | None) -> _Found:
     _, table = one_table(star_tables(path), (IMAGE_COLUMN,), wanted, path)
     names = [str(one) for one in table[IMAGE_COLUMN]]
     volumes = [_one_volume(path, name, voxel_size_angst) for name in names]
-    shapes = {volume.shape for volume, _ in volumes}
+    shapes = {volume.voxels.shape for volume in volumes}
     if len(shapes) > 1:
         raise BadInputError(f"{path.name}: subtomograms of several sizes: {sorted(shapes)}")
-    stacked = _cubes(np.stack([volume for volume, _ in volumes]), path)
-    return _Found(stacked, volumes[0][1], _classes(table), tuple(names))
+    stacked = _cubes(np.stack([volume.voxels for volume in volumes]), path)
+    simulated = any(volume.provenance.simulated for volume in volumes)
+    sampling = volumes[0].voxel_size_angst
+    return _Found(stacked, sampling, _classes(table), tuple(names), simulated)
 
 
 def _classes(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(str(one) for one in table[CLASS_COLUMN]) if CLASS_COLUMN in table else ()
 
 
-def _one_volume(path: Path, name: str, voxel_size_angst: float | None) -> tuple[Float32s, float]:
+def _one_volume(path: Path, name: str, voxel_size_angst: float | None) -> Tomogram:
     place = Path(name)
     tried: Sequence[Path] = (place,) if place.is_absolute() else (path.parent / place, place)
     found = next((one for one in tried if one.is_file()), None)
     if found is None:
         raise MissingFileError(f"{path.name}: no file {name} that it names")
-    volume = read_tomogram(found, voxel_size_angst=voxel_size_angst, contrast="bright")
-    return volume.voxels, volume.voxel_size_angst
+    return read_tomogram(found, voxel_size_angst=voxel_size_angst, contrast="bright")

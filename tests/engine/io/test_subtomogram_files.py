@@ -52,23 +52,26 @@ def test_mrc_stacks_of_both_kinds_are_read(tmp_path):
     with mrcfile.new(tmp_path / "volumes.mrc") as file:
         file.set_data(stack().voxels)
         file.voxel_size = 12.5
-    write_volume(tmp_path / "long.mrc", stack().voxels.reshape(24, 8, 8), 12.5)
+    label = "TomoDx simulated: a test"
+    write_volume(tmp_path / "long.mrc", stack().voxels.reshape(24, 8, 8), 12.5, label=label)
     for name in ("volumes.mrc", "long.mrc"):
         found = read_subtomograms(tmp_path / name)
         np.testing.assert_array_equal(found.voxels, stack().voxels)
         assert found.voxel_size_angst == pytest.approx(12.5)
         assert found.labels == ("", "", "")
+        assert found.provenance.simulated == (name == "long.mrc")
 
 
 def test_a_star_file_names_one_file_a_particle(tmp_path):
     for index, volume in enumerate(stack().voxels):
-        write_volume(tmp_path / f"sub_{index}.mrc", volume, 12.5)
+        write_volume(tmp_path / f"sub_{index}.mrc", volume, 12.5, label="TomoDx simulated: a test")
     rows = "\n".join(f"sub_{index}.mrc {index + 1}" for index in range(3))
     path = tmp_path / "particles.star"
     path.write_text(f"data_particles\n\nloop_\n_rlnImageName\n_rlnClassNumber\n{rows}\n")
     found = read_subtomograms(path)
     np.testing.assert_array_equal(found.voxels, stack().voxels)
     assert found.labels == ("1", "2", "3")
+    assert found.provenance.simulated
     (tmp_path / "sub_1.mrc").unlink()
     with pytest.raises(MissingFileError, match=r"sub_1\.mrc"):
         read_subtomograms(path)
