@@ -29,6 +29,9 @@ from engine.simulation.subtomogram_params import SubtomogramParams
 PADDED = 1.5
 # Fall-off of the contrast transfer of `convolved`, as a share of Nyquist (the default of AITom).
 ENVELOPE = 0.4
+# Low-pass of `convolved`: AITom's threshold in Fourier voxels comes to this for any box and
+# voxel size (half of Nyquist at its 1 nm).
+RESOLUTION_ANGST = 40.0
 NO_AMPLITUDE_CONTRAST = Microscope(spherical_aberration_mm=2.0, amplitude_contrast=0.0)
 LEAST_DEFOCUS_UM = 0.05
 
@@ -46,7 +49,7 @@ def convolved(
     """Contrast transfer and wedge in three dimensions: signals (2, n, z, y, x), noise.
 
     After the simulation that the networks of Xu, Che, Guo and Lin were trained on: low-pass at
-    half of Nyquist, half of the noise before the contrast transfer and half behind it, low-pass,
+    4 nm, half of the noise before the contrast transfer and half behind it, low-pass,
     wedge. Their noise carries the SNR; here it is scaled to it exactly.
     """
     box = params.box_vox
@@ -54,7 +57,7 @@ def convolved(
     freq = frequencies_3d(shape, params.voxel_size_angst, own.device)
     nyquist = 0.5 / params.voxel_size_angst
     smooth = 2.0 / (box * params.voxel_size_angst)
-    low_pass = torch.sigmoid((0.5 * nyquist - freq) / (0.5 * smooth))
+    low_pass = torch.sigmoid((1.0 / RESOLUTION_ANGST - freq) / (0.5 * smooth))
     transfer = contrast_transfer(freq, params.defocus_um, NO_AMPLITUDE_CONTRAST)
     transfer = transfer * torch.exp(-((freq / (ENVELOPE * nyquist)) ** 2))
     wedge = measured_wedge_mask(shape, params.tilt_range, own.device)

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.data.tomogram import TiltRange
 from engine.errors import BadInputError
+from engine.physics.fourier import frequencies_3d
 from engine.physics.missing_wedge import measured_wedge_mask
 from engine.simulation.macromolecules import blob_chain
 from engine.simulation.subtomogram_params import SubtomogramParams
@@ -134,3 +135,14 @@ def test_what_is_no_structure_is_refused(voxels, message):
         Structure("odd", voxels, 10.0)
     with pytest.raises(BadInputError, match="at least one structure"):
         SubtomogramMaker([], SubtomogramParams(8, 10.0, 1.0))
+
+
+@pytest.mark.parametrize("voxel_size_angst", [10.0, 14.0])
+def test_the_published_microscope_passes_nothing_beyond_four_nanometres(
+    structures, voxel_size_angst
+):
+    batch = made(structures, [0, 1, 2], voxel_size_angst=voxel_size_angst)
+    power = torch.fft.rfftn(batch.images, dim=(1, 2, 3)).abs().square().mean(dim=0)
+    freq = frequencies_3d((BOX,) * 3, voxel_size_angst, torch.device("cpu"))
+    beyond, below = freq > 1.0 / 36.0, (freq > 1.0 / 60.0) & (freq < 1.0 / 44.0)
+    assert power[beyond].mean() < 1e-2 * power[below].mean()
