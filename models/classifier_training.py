@@ -24,10 +24,14 @@ logger = logging.getLogger(__name__)
 
 # Loss of what a network makes of a batch, given the batch and its indices in the training part.
 Objective = Callable[[Any, LabelledSubtomograms, Ints], Tensor]
+# The training part of an epoch, by its number; what is held out stays.
+Renewal = Callable[[int], LabelledSubtomograms]
 # How wrong a network is on held-out examples.
 Validation = Callable[[nn.Module, LabelledSubtomograms], float]
 CHECKPOINT_FILE = "checkpoint.pt"
 AVERAGE_DECAY = 0.98
+# Share of the steps in which the rate rises, and how many a schedule must have for it to rise.
+WARMING, LEAST_STEPS = 0.2, 11
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def fit(
     *,
     objective: Objective | None = None,
     validation: Validation | None = None,
+    renewal: Renewal | None = None,
     folder: Path | None = None,
     device: str = "cpu",
     on_progress: Callable[[float], None] | None = None,
@@ -97,6 +102,8 @@ def fit(
         Cross-entropy with smoothed labels where none is given.
     validation
         Cross-entropy where none is given.
+    renewal
+        Gives the training part of every epoch but the first; `data` alone where there is none.
     folder
         Where a checkpoint is kept; training goes on from one that is there.
 
@@ -107,15 +114,22 @@ def fit(
     """
     require_every_class(data)
     report = on_progress or (lambda fraction: None)
-    shown, kept = stratified_split(
-        data, params.held_out, rng=np.random.default_rng([params.seed, 0])
-    )
-    run = _Run(network.to(device), shown, kept, params, objective, validation, folder)
+    shown, kept = parts_of(data, params)
+    run = _Run(
+        network.to(device), shown, kept, params, objective, validation, renewal, folder
+    )  # fmt: skip
     while run.epoch < params.epochs and not run.is_stale:
         run.advance()
         report(run.epoch / params.epochs)
     network.load_state_dict(run.best)
-    return Fitted(network.eval().cpu(), tuple(run.losses), shown, kept)
+    return Fitted(network.eval().cpu(), tuple(run.losses), run.shown, kept)
+
+
+def parts_of(
+    data: LabelledSubtomograms, params: FitParams
+) -> tuple[LabelledSubtomograms, LabelledSubtomograms]:
+    """The training part, in the order in which an objective meets it, and the validation part."""
+    return stratified_split(data, params.held_out, rng=np.random.default_rng([params.seed, 0]))
 
 
 def logits_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
@@ -144,11 +158,12 @@ class _Run:
         params: FitParams,
         objective: Objective | None,
         validation: Validation | None,
+        renewal: Renewal | None,
         folder: Path | None,
     ) -> None:
         self.network, self.shown, self.kept, self.params = network, shown, kept, params
         self.objective = objective or self._cross_entropy
-        self.validation = validation or class_entropy
+        self.validation, self.renewal = validation or class_entropy, renewal
         self.path = None if folder is None else folder / CHECKPOINT_FILE
         steps = params.epochs * -(-len(shown) // params.batch)
         self.optimiser, self.schedule = _optimiser(network, params, steps)
@@ -175,6 +190,8 @@ class _Run:
         rng = np.random.default_rng([self.params.seed, 1, self.epoch])
         torch.manual_seed(int(rng.integers(2**62)))
         device = next(self.network.parameters()).device
+        if self.renewal is not None and self.epoch:
+            self.shown = self.renewal(self.epoch)
         self.network.train()
         for index in epoch_batches(
             self.shown, self.params.batch, balanced=self.params.balanced, rng=rng
@@ -250,6 +267,6 @@ def _optimiser(
         return sgd, None
     adamw = torch.optim.AdamW(weights, params.learning_rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        adamw, params.learning_rate, total_steps=steps + 1, pct_start=0.2
+        adamw, params.learning_rate, total_steps=max(steps + 1, LEAST_STEPS), pct_start=WARMING
     )
     return adamw, schedule

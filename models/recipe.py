@@ -1,7 +1,8 @@
 """What a network is trained on and how: one YAML file."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -13,6 +14,8 @@ Task = Literal["coarse", "fine"]
 # Sampling of the pool's volumes for each task.
 TASK_NM: dict[Task, float] = {"coarse": 6.4, "fine": 2.4}
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
+CLASSIFIERS_FOLDER = RECIPES_FOLDER / "classifiers"
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 class PoolRecipe(BaseModel):
@@ -128,24 +131,51 @@ def read_recipe(name_or_path: str) -> Recipe:
     BadInputError
         Not YAML, or fields missing, unknown or out of range (all named).
     """
-    path = RECIPES_FOLDER / f"{name_or_path}.yaml"
-    if not path.is_file():
-        path = Path(name_or_path)
-    if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in RECIPES_FOLDER.glob("*.yaml")))
+    content = recipe_content(name_or_path)
+    if isinstance(content.get("pool"), str):
+        content["pool"] = read_recipe(content["pool"]).pool
+    return checked(name_or_path, content, Recipe)
+
+
+def recipe_content(name_or_path: str) -> dict[str, Any]:
+    """What the file of a recipe says, unchecked.
+
+    Raises
+    ------
+    MissingFileError
+        Neither a shipped recipe nor a file.
+    BadInputError
+        Not YAML, or no mapping.
+    """
+    shipped = [folder / f"{name_or_path}.yaml" for folder in (RECIPES_FOLDER, CLASSIFIERS_FOLDER)]
+    path = next((one for one in (*shipped, Path(name_or_path)) if one.is_file()), None)
+    if path is None:
+        known = ", ".join(sorted(one.stem for one in RECIPES_FOLDER.rglob("*.yaml")))
         raise MissingFileError(
             f"no recipe '{name_or_path}': give a YAML file or one of the shipped recipes ({known})"
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and isinstance(content.get("pool"), str):
-            content["pool"] = read_recipe(content["pool"]).pool
-        return Recipe.model_validate(content)
     except yaml.YAMLError as error:
         raise BadInputError(f"{path.name}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInputError(f"{path.name}: expected fields with values")
+    return content
+
+
+def checked(name_or_path: str, content: Mapping[str, Any], kind: type[AnyModel]) -> AnyModel:
+    """A recipe of a kind; every fault is named.
+
+    Raises
+    ------
+    BadInputError
+        Fields missing, unknown or out of range.
+    """
+    try:
+        return kind.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
             for fault in error.errors()
         )
-        raise BadInputError(f"{path.name}: {faults}") from error
+        raise BadInputError(f"{Path(name_or_path).name}: {faults}") from error

@@ -7,7 +7,7 @@ from torch import nn
 
 from models.architectures.ada3d import ada3d
 from models.architectures.cb3d import cb3d
-from models.architectures.compact import Compact
+from models.architectures.compact import SMALL_WIDTHS, Compact
 from models.architectures.convnet3d import ConvNet3D, convnet_receptive_radius_vox
 from models.architectures.dsrf3d import dsrf3d
 from models.architectures.dsrf3d_students import dsrf3d_v2_s1, dsrf3d_v2_s2, dsrf3d_v2_s3
@@ -64,4 +64,5 @@ CLASSIFIERS: dict[str, Callable[[int, int], nn.Module]] = {
     "dsrf3d_v2_s3": dsrf3d_v2_s3,
     "ada3d": ada3d,
     "compact": lambda _box, n_classes: Compact(n_classes),
+    "compact_small": lambda _box, n_classes: Compact(n_classes, SMALL_WIDTHS),
 }

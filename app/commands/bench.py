@@ -1,12 +1,16 @@
 """`tomodx bench`: benchmarks as ratios and shares against a floor in the same run."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from app.context import Settings
+from engine.io.digests import require_writable
 
-Name = Literal["segmentation", "inference", "matching"]
+Name = Literal["segmentation", "inference", "matching", "classification"]
 Tier = Literal["quick", "full"]
 
 
@@ -19,17 +23,26 @@ def bench(
     context: typer.Context,
     name: Annotated[Name, typer.Argument(help="Which benchmark.")],
     tier: Annotated[Tier, typer.Option(help="quick: a smoke run; full: the figures.")] = "full",
+    work: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Keeps what is trained, for classification alone."),
+    ] = Path("training"),
 ) -> None:
     """Run a benchmark and print its figures."""
     # Each benchmark imports torch and runtimes, seconds that other commands should not wait for.
-    from app.bench import inference, matching, segmentation  # noqa: PLC0415
+    from app.bench import classification, inference, matching, segmentation  # noqa: PLC0415
+    from app.bench.result import BenchResult  # noqa: PLC0415
 
     settings: Settings = context.obj
-    run = {
+    folder = work / "bench-classification"
+    if name == "classification":
+        require_writable(folder / ".probe")
+    runs: dict[str, Callable[..., BenchResult]] = {
         "segmentation": segmentation.run,
         "inference": inference.run,
         "matching": matching.run,
-    }[name]
+        "classification": partial(classification.run, work=folder),
+    }
     with settings.progress(f"benchmark {name}") as on_progress:
-        result = run(tier, settings.device, on_progress)
+        result = runs[name](tier, settings.device, on_progress=on_progress)
     settings.emit(result.to_json(), result.to_text())

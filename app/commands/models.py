@@ -31,7 +31,12 @@ def train(
         Path | None, typer.Option("--out", metavar="DIR", help="Registry folder; default in work.")
     ] = None,
     densities: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Known structures (.mrc), for pseudo alone.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Known structures (.mrc), for pseudo and classifiers."),
+    ] = None,
+    subtomograms: Annotated[
+        Path | None,
+        typer.Option(metavar="STACK", help="Labelled, in the place of simulation; classifiers."),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(metavar="F", help="Of training, for pseudo alone.")
@@ -52,12 +57,16 @@ def train(
         _train_spectrum(context.obj, out)
         return
     from app.adapting import unlabelled_spectra  # noqa: PLC0415
-    from models.recipe import read_recipe  # noqa: PLC0415
+    from models.classifier_recipe import is_classifier  # noqa: PLC0415
+    from models.recipe import read_recipe, recipe_content  # noqa: PLC0415
     from models.registry import own_models  # noqa: PLC0415
     from models.training import train as train_network  # noqa: PLC0415
     from models.writing import write_model  # noqa: PLC0415
 
     settings: Settings = context.obj
+    if is_classifier(recipe_content(recipe)):
+        _train_classifier(settings, recipe, densities, subtomograms, work, out)
+        return
     chosen = read_recipe(recipe)
     target = out or own_models(work)
     require_writable(work / ".probe")
@@ -77,6 +86,40 @@ def train(
     settings.emit(
         {"name": chosen.name, "out": str(folder), "metrics": metrics},
         f"{chosen.name} written to {folder}\n{lines}",
+    )
+
+
+def _train_classifier(
+    settings: Settings,
+    recipe: str,
+    densities: Path | None,
+    subtomograms: Path | None,
+    work: Path,
+    out: Path | None,
+) -> None:
+    from app.classifier_model import ClassifierSources, train_classifier  # noqa: PLC0415
+    from models.classifier_recipe import read_classifier_recipe  # noqa: PLC0415
+    from models.registry import own_models  # noqa: PLC0415
+
+    chosen = read_classifier_recipe(recipe)
+    target = out or own_models(work)
+    require_writable(work / ".probe")
+    require_writable(target / ".probe")
+    with settings.progress(f"training {chosen.name}") as on_progress:
+        figures = train_classifier(
+            chosen,
+            ClassifierSources(densities, subtomograms),
+            work,
+            target,
+            command=f"tomodx train {recipe}",
+            device="cuda" if settings.device == "cuda" else "cpu",
+            on_progress=on_progress,
+        )
+    metrics = {name: round(value, 4) for name, value in figures.items()}
+    lines = "\n".join(f"  {name}: {value:.3f}" for name, value in metrics.items())
+    settings.emit(
+        {"name": chosen.name, "out": str(target / chosen.name), "metrics": metrics},
+        f"{chosen.name} written to {target / chosen.name}\n{lines}",
     )
 
 

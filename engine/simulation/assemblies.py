@@ -4,6 +4,8 @@ They teach a classifier what structures may look like, so that it tells apart th
 saw.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -55,7 +57,7 @@ def _subunit(radius: float, n_copies: int, rng: np.random.Generator) -> Float64s
     if n_copies <= 2:
         start = 0.3 * start
     points = [start / max(float(np.linalg.norm(start)), 1e-9) * 0.6 * radius]
-    for before, own in zip(sigmas, sigmas[1:], strict=False):
+    for before, own in pairwise(sigmas):
         direction = rng.normal(size=3)
         step = rng.uniform(1.0, 1.6) * (before + own)
         points.append(points[-1] + step * direction / np.linalg.norm(direction))
@@ -64,9 +66,7 @@ def _subunit(radius: float, n_copies: int, rng: np.random.Generator) -> Float64s
     return np.column_stack([centres * (radius / reach), sigmas * min(1.0, radius / reach)])
 
 
-def _density(
-    points: Float64s, sigmas: Float64s, box_vox: int, voxel_size_angst: float
-) -> Float32s:
+def _density(points: Float64s, sigmas: Float64s, box_vox: int, voxel_size_angst: float) -> Float32s:
     axis = (np.arange(box_vox) - box_vox // 2) * voxel_size_angst
     total = np.zeros((box_vox,) * 3)
     for point, sigma in zip(points, sigmas, strict=True):

@@ -4,6 +4,7 @@ Signal and noise pass the microscope apart, so that the stated SNR holds exactly
 draws from a generator of its own: what it is does not depend on its batch.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,6 +81,24 @@ class SubtomogramMaker:
         side = max(one.shape[0] for one in resampled)
         self._stack = torch.stack([_padded(one, side) for one in resampled]).to(self.device)
         self._radii_vox = np.array([_radius_vox(one) for one in resampled])
+
+    def under(self, params: SubtomogramParams) -> "SubtomogramMaker":
+        """The same structures under other conditions.
+
+        Raises
+        ------
+        BadInputError
+            Another box or voxel size: the structures are held at this one.
+        """
+        own = self.params
+        if (params.box_vox, params.voxel_size_angst) != (own.box_vox, own.voxel_size_angst):
+            raise BadInputError(
+                f"expected boxes of {own.box_vox} voxels of {own.voxel_size_angst:g} A, found "
+                f"{params.box_vox} of {params.voxel_size_angst:g} A"
+            )
+        other = copy.copy(self)
+        other.params = params
+        return other
 
     def make(self, kinds: Ints, *, rng: np.random.Generator) -> SubtomogramBatch:
         """One subtomogram of each kind asked for, in order."""
@@ -190,7 +209,7 @@ def _generator(seed: int, device: torch.device) -> torch.Generator:
 def _at_voxel(structure: Structure, voxel_size_angst: float) -> Tensor:
     """A structure at another sampling, centre on its middle voxel, blurred to what it can show."""
     ratio = voxel_size_angst / structure.voxel_size_angst
-    voxels = torch.as_tensor(np.ascontiguousarray(structure.voxels))[None, None]
+    voxels = torch.tensor(structure.voxels)[None, None]
     side = voxels.shape[-1]
     if ratio > 1.0:
         # A Gaussian with the second moment by which the voxels differ.

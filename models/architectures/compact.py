@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTHS = (24, 40, 72, 128)
+WIDTHS = (12, 24, 48, 96)
+# A sixth of the arithmetic and of the weights: for students.
+SMALL_WIDTHS = (6, 10, 16, 28)
 EMBEDDING = 64
 SHARPNESS = 10.0
 
@@ -38,6 +40,7 @@ class Compact(nn.Module):
         self, n_classes: int, widths: Sequence[int] = WIDTHS, n_embedding: int = EMBEDDING
     ) -> None:
         super().__init__()
+        self.widths = tuple(widths)
         layers = [_layer(1, widths[0], 5, 2), _layer(widths[0], widths[1], 3)]
         for a, b in pairwise(widths[1:]):
             layers += [_layer(a, b, 3, 2), _layer(b, b, 3)]
@@ -47,7 +50,10 @@ class Compact(nn.Module):
 
     def features(self, volumes: Tensor) -> Tensor:
         """Unit vectors (n, n_embedding) of normalised subtomograms (n, 1, z, y, x)."""
-        channels = self.layers(volumes)
+        return self.pooled(self.layers(volumes))
+
+    def pooled(self, channels: Tensor) -> Tensor:
+        """Unit vectors (n, n_embedding) of the last layer's channels (n, c, z, y, x)."""
         pooled = torch.cat([channels.mean(dim=(2, 3, 4)), channels.amax(dim=(2, 3, 4))], dim=1)
         return functional.normalize(self.embedding(pooled), dim=1)
 

@@ -8,6 +8,7 @@ from models.architectures.ada3d import DomainDiscriminator, ada3d
 from models.architectures.layers import PoolThree, Residue
 from models.architectures.ssn3d import Ssn3D
 from models.architectures.ssn3d_fcn import Ssn3DFcn
+from models.arithmetic import multiply_adds
 from models.table import CLASSIFIERS
 
 # With boxes of 40 voxels and 22 classes, counted from the authors' programs.
@@ -61,27 +62,9 @@ def test_every_classifier_gives_logits_from_features(name):
 
 
 def test_compact_costs_a_twentieth_of_the_largest():
-    counted = {name: _multiply_adds(name) for name in ("compact", "cb3d")}
+    counted = {name: multiply_adds(name, 24, 10) for name in ("compact", "cb3d")}
     assert counted["compact"] <= 0.2e9
     assert counted["compact"] <= counted["cb3d"] / 20
-
-
-def _multiply_adds(name, box=24):
-    """Of every convolution and linear layer, from their shapes alone."""
-    total = 0
-
-    def count(module, _inputs, output):
-        nonlocal total
-        taps = module.weight[0].numel()
-        total += taps * (output.numel() // output.shape[0])
-
-    with torch.device("meta"):
-        network = CLASSIFIERS[name](box, 10).eval()
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv3d | torch.nn.Linear):
-                module.register_forward_hook(count)
-        network(torch.empty((1, 1, box, box, box)))
-    return total
 
 
 def test_a_box_too_small_for_a_network_is_refused():

@@ -13,7 +13,7 @@ VOXEL_ANGST = 10.0
 def test_assemblies_lie_in_their_box_about_its_centre(seed):
     density = random_assembly(36, VOXEL_ANGST, rng=np.random.default_rng(seed))
     assert density.shape == (36, 36, 36)
-    assert 0.0 <= density.min()
+    assert density.min() >= 0.0
     assert 0.2 < density.max() <= 1.0
     edge = np.concatenate([density[[0, -1]].ravel(), density[:, [0, -1]].ravel()])
     assert edge.max() < 0.3

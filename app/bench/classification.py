@@ -1,0 +1,28 @@
+"""`tomodx bench classification`: networks that name subtomograms, trained and scored alike."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.bench.classification_known import calibration_rows, speed_rows, supervised_rows
+from app.bench.classification_runs import Runs
+from app.bench.classification_unseen import unseen_rows
+from app.bench.result import BenchResult, BenchRow
+
+PARTS: tuple[Callable[[Runs], list[BenchRow]], ...] = (
+    supervised_rows, unseen_rows, calibration_rows, speed_rows,
+)  # fmt: skip
+
+
+def run(tier: str, device: str, work: Path, on_progress: Callable[[float], None]) -> BenchResult:
+    """Every part in turn; what is trained is kept in `work` and not trained again."""
+    rows: list[BenchRow] = []
+    number = 0
+
+    def on_training(fraction: float) -> None:
+        on_progress((number + 0.9 * fraction) / len(PARTS))
+
+    runs = Runs(tier, device, work, on_training)
+    for number, part in enumerate(PARTS):
+        rows += part(runs)
+        on_progress((number + 1) / len(PARTS))
+    return BenchResult("classification", tier, tuple(rows))

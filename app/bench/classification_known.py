@@ -1,0 +1,147 @@
+"""Rows of the classes that were trained on: networks side by side, calibration, speed."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from app.bench.classification_ideal import ideal_classes
+from app.bench.classification_runs import OURS, PAPERS, Runs, accuracy_row, right
+from app.bench.classification_sets import (
+    BOX_VOX,
+    RECIPE_ONE,
+    SNR,
+    TEST,
+    UNSEEN_EACH,
+    VOXEL_NM,
+    made_set,
+)
+from app.bench.result import BenchRow
+from engine import __version__
+from engine.classification.classifier import SubtomogramClassifier
+from engine.classification.confidence import OpenSetModel, calibration_error, probabilities_of
+from engine.data.provenance import Provenance, parameters_digest
+from engine.data.subtomograms import SubtomogramStack
+from engine.simulation.subtomogram_params import SubtomogramParams
+from models.architectures.compact import EMBEDDING
+from models.arithmetic import multiply_adds, n_weights
+from models.classifier_training import Fitted, logits_of
+from models.classifier_writing import Deployment, deployment_of, features_of, write_classifier
+from models.table import CLASSIFIERS
+
+CHAPTER = (
+    "inception3d", "dsrf3d", "dsrf3d_v2", "rb3d", "cb3d", "dsrf3d_v2_s1", "dsrf3d_v2_s2",
+    "dsrf3d_v2_s3",
+)  # fmt: skip
+N_IDEAL = 500
+SPEED_BOX_VOX, SPEED_COUNT, STUDENT = 32, 10_000, "compact_small"
+
+
+def supervised_rows(runs: Runs) -> list[BenchRow]:
+    """Ours, every network of the chapter that may be trained or is finished, and the limit."""
+    test, known = runs.test, runs.material.known
+    params = SubtomogramParams(
+        BOX_VOX, 10.0 * VOXEL_NM, SNR,
+        defocus_um=RECIPE_ONE.defocus_range_um[0], shift_vox=RECIPE_ONE.shift_vox,
+    )  # fmt: skip
+    named = ideal_classes(known, params, test.images[:N_IDEAL, 0], seed=3)
+    limit = accuracy_row("accuracy_of_the_ideal_observer", [named == test.kinds[:N_IDEAL].numpy()])
+    n_classes = len(known)
+    ours = [right(runs.trained("compact", seed, OURS).network, test) for seed in runs.seeds]
+    cost = multiply_adds("compact", BOX_VOX, n_classes)
+    rows = [
+        limit,
+        accuracy_row(
+            "accuracy_of_compact", ours, goal=0.9,
+            baseline=f"chance {1 / n_classes:.2f}; {cost / 1e6:.0f} million multiply-adds; "
+            f"{runs.material.origin}; SNR {SNR:g}, {10 * VOXEL_NM:g} A",
+        ),
+        BenchRow(
+            "multiply_adds_of_compact_of_those_of_cb3d",
+            cost / multiply_adds("cb3d", BOX_VOX, n_classes), "1", "lower", goal=0.05,
+        ),
+    ]  # fmt: skip
+    for name in CHAPTER:
+        if not (runs.may_train(name) or runs.is_finished(f"{name}-0")):
+            continue
+        own = right(runs.trained(name, 0, PAPERS).network, test)
+        rows.append(
+            accuracy_row(
+                f"accuracy_of_{name}", [own],
+                baseline=f"{multiply_adds(name, BOX_VOX, n_classes) / 1e6:.0f} million "
+                f"multiply-adds, {n_weights(name, BOX_VOX, n_classes):,} weights",
+            )
+        )  # fmt: skip
+    return rows
+
+
+def calibration_rows(runs: Runs) -> list[BenchRow]:
+    """Whether probabilities mean what they say, and unseen structures are told from known ones."""
+    test, fitted = runs.test, runs.trained("compact", 0, OURS)
+    deployment = deployment_of(fitted, VOXEL_NM)
+    logits = logits_of(fitted.network, test.images).double().numpy()
+    kinds = test.kinds.numpy()
+    error = calibration_error(probabilities_of(logits, deployment.temperature), kinds)
+    raw = calibration_error(probabilities_of(logits, 1.0), kinds)
+    unseen = made_set(runs.material.unseen, RECIPE_ONE, UNSEEN_EACH, (TEST, 1))
+    distance = deployment.open_set
+    own = _distances(fitted, distance, test.images[: len(unseen)])
+    others = _distances(fitted, distance, unseen.images)
+    rows = [
+        BenchRow(
+            "calibration_error", error, "1", "lower", goal=0.03,
+            baseline=f"without temperature {raw:.3f}",
+        )
+    ]  # fmt: skip
+    areas = []
+    for kind, name in enumerate(unseen.class_names):
+        there = others[(unseen.kinds == kind).numpy()]
+        areas.append(_auroc(own, there))
+        rows.append(
+            BenchRow(
+                f"unseen_{name}_told_from_known_auroc", areas[-1], "1", "higher",
+                baseline=f"{(there > distance.limit).mean():.2f} called none of the classes, of "
+                f"known ones {(own > distance.limit).mean():.2f}",
+            )
+        )  # fmt: skip
+    mean = BenchRow("unseen_told_from_known_auroc", float(np.mean(areas)), "1", "higher", goal=0.9)
+    return [rows[0], mean, *rows[1:]]
+
+
+def _distances(fitted: Fitted, model: OpenSetModel, images: torch.Tensor) -> np.ndarray:
+    return model.scores(features_of(fitted.network, images).double().numpy())
+
+
+def _auroc(own: np.ndarray, others: np.ndarray) -> float:
+    truth = np.repeat([0, 1], [len(own), len(others)])
+    return float(roc_auc_score(truth, np.concatenate([own, others])))
+
+
+def speed_rows(runs: Runs) -> list[BenchRow]:
+    """How long the deployed student takes for 10,000 subtomograms, everything included."""
+    network = CLASSIFIERS[STUDENT](SPEED_BOX_VOX, len(runs.material.known)).eval()
+    width, n_classes = EMBEDDING, len(runs.material.known)
+    any_model = OpenSetModel(np.eye(n_classes, width), np.eye(width), 1.0)
+    names = tuple(one.name for one in runs.material.known)
+    deployment = Deployment(names, SPEED_BOX_VOX, VOXEL_NM, 1.0, any_model, {})
+    rng = np.random.default_rng(0)
+    voxels = rng.standard_normal((SPEED_COUNT, *(SPEED_BOX_VOX,) * 3), dtype=np.float32)
+    numbers = tuple(str(number) for number in range(SPEED_COUNT))
+    origin = Provenance(__version__, parameters_digest({}), simulated=True)
+    stack = SubtomogramStack(voxels, 10.0 * VOXEL_NM, numbers, ("",) * SPEED_COUNT, origin)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "student"
+        write_classifier(network, deployment, {}, folder, "tomodx bench classification")
+        start = time.perf_counter()
+        SubtomogramClassifier(folder, "cpu").classify(stack)
+        seconds = time.perf_counter() - start
+    cost = multiply_adds(STUDENT, SPEED_BOX_VOX, len(names))
+    return [
+        BenchRow(
+            "seconds_for_10000_subtomograms_of_32", seconds, "s", "lower", goal=60.0,
+            baseline=f"{STUDENT}, {cost / 1e6:.0f} million multiply-adds, opening included",
+        )
+    ]  # fmt: skip

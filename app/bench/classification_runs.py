@@ -1,0 +1,147 @@
+"""Training runs of the classification benchmark: each once, kept in a work folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from app.bench.classification_sets import (
+    BOX_VOX,
+    RECIPE_ONE,
+    TEST,
+    Material,
+    made_set,
+    material,
+    training_set,
+)
+from app.bench.result import BenchRow, bootstrap_mean
+from engine.data.arrays import Bools
+from models.arithmetic import multiply_adds
+from models.classifier_data import LabelledSubtomograms
+from models.classifier_training import FitParams, Fitted, Objective, fit, logits_of
+from models.table import CLASSIFIERS
+
+SEEDS = {"quick": (0,), "full": (0, 1, 2)}
+TEST_EACH = 1000
+# What the quick tier trains; larger networks are scored where the work folder holds them.
+LARGEST_QUICK = 0.2e9
+FINISHED = "finished"
+
+OURS = FitParams(epochs=24)
+# As the publications trained: SGD with momentum, until validation has not gained for five epochs.
+# Half turns, shifts and a little noise are added, which they did not have and which help them.
+PAPERS = FitParams(
+    epochs=40, learning_rate=5e-3, optimiser="sgd", weight_decay=0.0, label_smoothing=0.0,
+    patience=5,
+)  # fmt: skip
+
+
+@dataclass
+class Runs:
+    """What all rows share; sets and networks are made when a row first asks.
+
+    Attributes
+    ----------
+    work
+        Keeps checkpoints: a stopped benchmark goes on, a finished network is only scored.
+    on_training
+        Told how far the present training is.
+    """
+
+    tier: str
+    device: str
+    work: Path
+    on_training: Callable[[float], None] = lambda fraction: None
+    _sets: dict[int, LabelledSubtomograms] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of training sets and first weights."""
+        return SEEDS[self.tier]
+
+    @cached_property
+    def material(self) -> Material:
+        """Structures."""
+        return material()
+
+    @cached_property
+    def test(self) -> LabelledSubtomograms:
+        """10,000 subtomograms of the known classes that no training sees."""
+        return made_set(self.material.known, RECIPE_ONE, TEST_EACH, (TEST,))
+
+    def training(self, seed: int) -> LabelledSubtomograms:
+        """200 subtomograms a class."""
+        if seed not in self._sets:
+            self._sets[seed] = training_set(self.material.known, seed)
+        return self._sets[seed]
+
+    def may_train(self, name: str) -> bool:
+        """Whether this tier trains a network of this size."""
+        n_classes = len(self.material.known)
+        return self.tier == "full" or multiply_adds(name, BOX_VOX, n_classes) <= LARGEST_QUICK
+
+    def is_finished(self, key: str) -> bool:
+        """Whether the work folder holds a trained network."""
+        return (self.work / key / FINISHED).is_file()
+
+    def trained(
+        self,
+        name: str,
+        seed: int,
+        params: FitParams,
+        *,
+        key: str | None = None,
+        data: LabelledSubtomograms | None = None,
+        objective: Objective | None = None,
+        start: Callable[[nn.Module], None] | None = None,
+    ) -> Fitted:
+        """A network of the table, trained or taken from the work folder.
+
+        Parameters
+        ----------
+        key
+            Folder in the work folder, where it is not just a network on the known classes.
+        data
+            Training set where it is not that of the seed.
+        start
+            Changes the first weights.
+        """
+        data = self.training(seed) if data is None else data
+        torch.manual_seed(seed)
+        network = CLASSIFIERS[name](BOX_VOX, len(data.class_names))
+        if start is not None:
+            start(network)
+        folder = self.work / (key or f"{name}-{seed}")
+        folder.mkdir(parents=True, exist_ok=True)
+        fitted = fit(
+            network,
+            data,
+            replace(params, seed=seed),
+            objective=objective,
+            folder=folder,
+            device="cuda" if self.device == "cuda" else "cpu",
+            on_progress=self.on_training,
+        )
+        (folder / FINISHED).touch()
+        return fitted
+
+
+def right(network: nn.Module, data: LabelledSubtomograms) -> Bools:
+    """Whether each subtomogram is named rightly, (n,)."""
+    return np.asarray((logits_of(network, data.images).argmax(dim=1) == data.kinds).numpy())
+
+
+def accuracy_row(
+    metric: str, each: list[Bools], *, goal: float | None = None, baseline: str | None = None
+) -> BenchRow:
+    """Share of right names: mean over runs, interval over test subtomograms."""
+    mean = np.mean([one.astype(np.float64) for one in each], axis=0)
+    spread = f"; runs {', '.join(f'{one.mean():.3f}' for one in each)}" if len(each) > 1 else ""
+    return BenchRow(
+        metric, float(mean.mean()), "1", "higher", *bootstrap_mean(mean.tolist()), goal,
+        f"{len(mean):,} subtomograms{spread}" + (f"; {baseline}" if baseline else ""),
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""Rows of structures that no training saw: clusters in the embedding, few examples of each."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from app.bench.classification_runs import OURS, Runs
+from app.bench.classification_sets import RECIPE_ONE, TEST, UNSEEN_EACH, made_set
+from app.bench.result import BenchRow, bootstrap_mean
+from engine.classification.classifier import INPUT, OUTPUTS
+from engine.classification.prototypes import prototypes_of
+from engine.data.arrays import Float64s, Ints
+from engine.segmentation.inference import onnx_session
+from engine.segmentation.network_files import MODEL_FILE
+from models.classifier_data import LabelledSubtomograms
+from models.classifier_writing import features_of
+from models.registry import TRAINED_FOLDER
+
+# Features that were learnt from random complexes alone.
+EMBEDDING_MODEL = "embedding-1"
+EPISODES, QUERIES, SHOTS = 1000, 15, (1, 5)
+GOALS = {1: 0.78, 5: 0.87}
+PUBLISHED = {1: 0.7644, 5: 0.86}
+BATCH = 128
+
+
+def unseen_rows(runs: Runs) -> list[BenchRow]:
+    """Clusters, and classes from one and five examples, in each embedding."""
+    unseen = made_set(runs.material.unseen, RECIPE_ONE, UNSEEN_EACH, (TEST, 1))
+    kinds = unseen.kinds.numpy()
+    rows = []
+    for name, features in _embeddings(runs, unseen):
+        rows.append(_cluster_row(name, features, kinds, unseen.class_names))
+        rows += [_few_shot_row(name, features, kinds, shots) for shots in SHOTS]
+    return rows
+
+
+def _embeddings(runs: Runs, unseen: LabelledSubtomograms) -> list[tuple[str, Float64s]]:
+    """Features of the unseen structures, by the network that gives them."""
+    fitted = runs.trained("compact", 0, OURS)
+    found = [("compact", features_of(fitted.network, unseen.images).double().numpy())]
+    folder = TRAINED_FOLDER / EMBEDDING_MODEL
+    if folder.is_dir():
+        found.insert(0, ("embedding", shipped_features(folder, unseen.images)))
+    return found
+
+
+def shipped_features(folder: Path, images: torch.Tensor) -> Float64s:
+    """Embedding (n, d) of images (n, 1, z, y, x) by a finished classifier."""
+    session = onnx_session(folder / MODEL_FILE, "cpu")
+    parts = [
+        session.run([OUTPUTS[1]], {INPUT: part.numpy()})[0] for part in torch.split(images, BATCH)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _cluster_row(
+    name: str, features: Float64s, kinds: Ints, class_names: tuple[str, ...]
+) -> BenchRow:
+    found = KMeans(len(class_names), n_init=20, random_state=0).fit_predict(features)
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(len(kinds), size=len(kinds)) for _ in range(500)]
+    low, high = np.percentile(
+        [adjusted_rand_score(kinds[one], found[one]) for one in drawn], [2.5, 97.5]
+    )
+    return BenchRow(
+        f"unseen_adjusted_rand_index_in_{name}", float(adjusted_rand_score(kinds, found)), "1",
+        "higher", float(low), float(high), 0.7,
+        f"k-means of {len(kinds)} subtomograms of {', '.join(class_names)}",
+    )  # fmt: skip
+
+
+def _few_shot_row(name: str, features: Float64s, kinds: Ints, shots: int) -> BenchRow:
+    rng = np.random.default_rng(shots)
+    shares = [_episode(features, kinds, shots, rng) for _ in range(EPISODES)]
+    return BenchRow(
+        f"few_shot_accuracy_{len(set(kinds.tolist()))}_way_{shots}_shot_in_{name}",
+        float(np.mean(shares)), "1", "higher", *bootstrap_mean(shares), GOALS[shots],
+        f"ProtoNet-CE, as published on other structures (doi:10.1371/journal.pcbi.1008227): "
+        f"{PUBLISHED[shots]:g}; {EPISODES} episodes",
+    )  # fmt: skip
+
+
+def _episode(features: Float64s, kinds: Ints, shots: int, rng: np.random.Generator) -> float:
+    """Share of queries whose nearest prototype is that of their class."""
+    shown, asked = [], []
+    for kind in np.unique(kinds):
+        own = rng.permutation(np.flatnonzero(kinds == kind))
+        shown += own[:shots].tolist()
+        asked += own[shots : shots + QUERIES].tolist()
+    prototypes = prototypes_of(features[shown], kinds[shown], len(np.unique(kinds)))
+    return float((prototypes.nearest(features[asked]) == kinds[asked]).mean())

@@ -1,0 +1,188 @@
+"""Training a classifier of subtomograms by a recipe, on simulation or on labelled subtomograms."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.structures import read_structures
+from engine.classification.classifier import INPUT, OUTPUTS, read_classifier_spec
+from engine.classification.extraction import at_sampling, normalised
+from engine.errors import BadInputError
+from engine.io.subtomogram_files import read_subtomograms
+from engine.segmentation.inference import onnx_session
+from engine.segmentation.network_files import MODEL_FILE
+from models.architectures.compact import Compact
+from models.classifier_data import LabelledSubtomograms, require_every_class
+from models.classifier_pool import SetMaker, assemblies
+from models.classifier_recipe import ClassifierRecipe
+from models.classifier_start import begin_with
+from models.classifier_training import Fitted, Objective, Renewal, fit, parts_of
+from models.classifier_writing import deployment_of, write_classifier
+from models.density_teaching import WithDecoder, density_objective, without_decoder
+from models.distilling import distillation_objective
+from models.registry import finished_folder
+from models.table import CLASSIFIERS
+
+BATCH = 64
+# Batches whose statistics a network's BatchNorms begin with.
+FIRST_BATCHES = 8
+# Of the time: the rest is training.
+MAKING_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class ClassifierSources:
+    """What a classifier is trained on.
+
+    Attributes
+    ----------
+    densities
+        Folder of the recipe's structures (.mrc).
+    labelled
+        A stack with labels (.h5, .star) in the place of simulation.
+    """
+
+    densities: Path | None = None
+    labelled: Path | None = None
+
+
+def train_classifier(
+    recipe: ClassifierRecipe,
+    sources: ClassifierSources,
+    work: Path,
+    out: Path,
+    *,
+    command: str,
+    device: str,
+    on_progress: Callable[[float], None],
+) -> dict[str, float]:
+    """Train, or go on from a checkpoint in the work folder, and write `out / NAME`.
+
+    Returns
+    -------
+    dict
+        Accuracy and calibration error on what training held out.
+
+    Raises
+    ------
+    BadInputError
+        No structures, a class without an example, a teacher of other classes.
+    """
+    folders = {
+        name: finished_folder(name, work) for name in (recipe.start_from, recipe.teacher) if name
+    }
+    data, renewal = _training_set(recipe, sources, device, lambda f: on_progress(MAKING_SHARE * f))
+    torch.manual_seed(recipe.seed)
+    network = CLASSIFIERS[recipe.architecture](recipe.box_vox, len(data.class_names))
+    if recipe.start_from:
+        shown = torch.split(data.images[: FIRST_BATCHES * BATCH], BATCH)
+        begin_with(network, folders[recipe.start_from], shown)
+    objective = _taught(recipe, folders, data) if recipe.teacher else None
+    if recipe.density_weight:
+        if data.targets is None:
+            raise BadInputError(f"{recipe.name}: density_weight needs simulated subtomograms")
+        assert isinstance(network, Compact)
+        network = WithDecoder(network)
+        objective = density_objective(recipe.density_weight, recipe.label_smoothing)
+    fitted = fit(
+        network,
+        data,
+        recipe.fit_params,
+        objective=objective,
+        renewal=renewal,
+        folder=work / recipe.name,
+        device=device,
+        on_progress=lambda f: on_progress(MAKING_SHARE + (1.0 - MAKING_SHARE) * f),
+    )
+    if recipe.density_weight:
+        fitted = replace(fitted, network=without_decoder(fitted.network))
+    return _written(fitted, recipe, out, command)
+
+
+def _written(fitted: Fitted, recipe: ClassifierRecipe, out: Path, command: str) -> dict[str, float]:
+    deployment = deployment_of(fitted, recipe.voxel_size_nm)
+    described = recipe.model_dump(mode="json", exclude={"name", "task"})
+    write_classifier(fitted.network, deployment, described, out / recipe.name, command)
+    return dict(deployment.metrics)
+
+
+def _training_set(
+    recipe: ClassifierRecipe,
+    sources: ClassifierSources,
+    device: str,
+    on_progress: Callable[[float], None],
+) -> tuple[LabelledSubtomograms, Renewal | None]:
+    if sources.labelled is not None:
+        return labelled_set(sources.labelled, recipe.box_vox, recipe.voxel_size_nm), None
+    wanted = recipe.structures
+    if not wanted.class_names:
+        raise BadInputError(
+            f"{recipe.name}: the recipe names no structures; give --subtomograms, a labelled stack"
+        )
+    if wanted.densities and sources.densities is None:
+        raise BadInputError(
+            f"{recipe.name}: expected --densities DIR with {', '.join(wanted.densities)} (.mrc)"
+        )
+    known = read_structures(sources.densities or Path(), wanted.densities)
+    structures = (*known, *assemblies(wanted.n_assemblies, wanted.assembly_seed))
+    maker = SetMaker(
+        structures, recipe.conditions, recipe.box_vox, 10.0 * recipe.voxel_size_nm,
+        with_targets=recipe.density_weight > 0, device=device,
+    )  # fmt: skip
+    first = maker.balanced(recipe.per_class, (recipe.seed, 0), on_progress)
+    if not recipe.renewed:
+        return first, None
+    return first, lambda epoch: maker.balanced(recipe.per_class, (recipe.seed, epoch))
+
+
+def labelled_set(path: Path, box_vox: int, voxel_size_nm: float) -> LabelledSubtomograms:
+    """A labelled stack at a network's box and sampling; classes in alphabetical order.
+
+    Raises
+    ------
+    BadInputError
+        Labels are absent, or only one class.
+    """
+    stack = read_subtomograms(path, contrast="bright")
+    if not all(stack.labels):
+        raise BadInputError(f"{path.name}: expected a label for every subtomogram to train on")
+    names = tuple(sorted(set(stack.labels)))
+    if len(names) < 2:
+        raise BadInputError(f"{path.name}: expected at least two classes, found {names[0]} alone")
+    fitted = at_sampling(stack, box_vox, 10.0 * voxel_size_nm)
+    data = LabelledSubtomograms(
+        torch.from_numpy(np.array(normalised(fitted)))[:, None],
+        torch.tensor([names.index(one) for one in stack.labels]),
+        names,
+    )
+    require_every_class(data)
+    return data
+
+
+def _taught(
+    recipe: ClassifierRecipe, folders: dict[str, Path], data: LabelledSubtomograms
+) -> Objective:
+    """What a finished classifier says of the training part is what the network is taught."""
+    folder = folders[str(recipe.teacher)]
+    spec = read_classifier_spec(folder)
+    if spec.class_names != data.class_names or spec.box_vox != recipe.box_vox:
+        raise BadInputError(
+            f"{recipe.teacher} names {', '.join(spec.class_names)} in boxes of {spec.box_vox}: a "
+            "teacher must have the classes and box of the network it teaches"
+        )
+    shown, _ = parts_of(data, recipe.fit_params)
+    return distillation_objective(onnx_logits(folder, shown.images), recipe.teaching)
+
+
+def onnx_logits(folder: Path, images: Tensor) -> Tensor:
+    """Calibrated logits (n, classes) of a finished classifier."""
+    session = onnx_session(folder / MODEL_FILE, "cpu")
+    parts = [
+        torch.from_numpy(session.run([OUTPUTS[0]], {INPUT: part.numpy()})[0])
+        for part in torch.split(images, BATCH)
+    ]
+    return torch.cat(parts)

@@ -1,0 +1,158 @@
+"""What a classifier of subtomograms is trained on and how: one YAML file."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from engine.classification.classifier import TASK
+from engine.simulation.subtomogram_params import Microscopy
+from models.classifier_training import FitParams
+from models.distilling import Teaching
+from models.recipe import checked, recipe_content
+from models.table import CLASSIFIERS
+
+
+class Conditions(BaseModel):
+    """How simulated subtomograms are imaged: each few draw from these ranges.
+
+    Attributes
+    ----------
+    snr_range
+        Uniform in its logarithm.
+    tilt_limits_deg
+        Symmetric about 0.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    microscopies: tuple[Microscopy, ...] = ("convolution",)
+    snr_range: tuple[float, float] = (0.1, 0.1)
+    tilt_limits_deg: tuple[float, float] = (60.0, 60.0)
+    defocus_range_um: tuple[float, float] = (5.0, 5.0)
+    shift_vox: float = Field(default=1.2, ge=0)
+    n_neighbours: tuple[int, int] = (0, 0)
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> "Conditions":
+        for name in ("snr_range", "tilt_limits_deg", "defocus_range_um", "n_neighbours"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise ValueError(f"{name}: expected the smaller first, found {low}, {high}")
+        if self.snr_range[0] <= 0 or self.tilt_limits_deg[0] <= 0:
+            raise ValueError("snr_range and tilt_limits_deg must be positive")
+        return self
+
+
+class StructureSet(BaseModel):
+    """Which structures a classifier is to name.
+
+    Attributes
+    ----------
+    densities
+        Class name by file name (without `.mrc`) in the folder of densities.
+    n_assemblies, assembly_seed
+        Random complexes beside them, see `engine.simulation.assemblies`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    densities: dict[str, str] = Field(default_factory=dict)
+    n_assemblies: int = Field(default=0, ge=0)
+    assembly_seed: int = 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Densities, then assemblies."""
+        return (
+            *self.densities.values(),
+            *(f"assembly-{number}" for number in range(self.n_assemblies)),
+        )
+
+
+class ClassifierRecipe(BaseModel):
+    """One training run of a classifier.
+
+    Attributes
+    ----------
+    structures, conditions, per_class
+        Of the simulated training set; a user's own labelled stack may take its place.
+    renewed
+        Simulate a new set for every epoch.
+    density_weight
+        Of the structure's density, which a decoder is asked for in training beside the class
+        (`models.density_teaching`); 0 for none.
+    start_from, teacher
+        Finished classifiers: whose weights training starts with where the layers are the same;
+        whose logits are taught.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    task: Literal["classification"]
+    architecture: str
+    box_vox: int = Field(gt=0)
+    voxel_size_nm: float = Field(gt=0)
+    structures: StructureSet = StructureSet()
+    conditions: Conditions = Conditions()
+    per_class: int = Field(default=200, gt=1)
+    renewed: bool = False
+    epochs: int = Field(gt=0)
+    batch: int = Field(default=32, gt=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    patience: int = Field(default=0, ge=0)
+    augment: bool = True
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    seed: int = 0
+    density_weight: float = Field(default=0.0, ge=0)
+    start_from: str | None = None
+    teacher: str | None = None
+    teaching: Teaching = "softened"
+
+    @model_validator(mode="after")
+    def _check_network(self) -> "ClassifierRecipe":
+        if self.architecture not in CLASSIFIERS:
+            raise ValueError(
+                f"no classifier '{self.architecture}': expected one of {', '.join(CLASSIFIERS)}"
+            )
+        names = self.structures.class_names
+        if len(set(names)) != len(names):
+            raise ValueError("structures: two classes have one name")
+        if self.teacher and self.renewed:
+            raise ValueError("renewed: a teacher speaks of one set")
+        if self.density_weight and (self.teacher or not self.architecture.startswith("compact")):
+            raise ValueError("density_weight: for compact networks without a teacher")
+        return self
+
+    @property
+    def fit_params(self) -> FitParams:
+        """As training takes them."""
+        return FitParams(
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            optimiser=self.optimiser,
+            patience=self.patience,
+            augment=self.augment,
+            label_smoothing=self.label_smoothing,
+            seed=self.seed,
+        )
+
+
+def is_classifier(content: dict[str, Any]) -> bool:
+    """Whether a recipe's file describes a classifier of subtomograms."""
+    return content.get("task") == TASK
+
+
+def read_classifier_recipe(name_or_path: str) -> ClassifierRecipe:
+    """A shipped recipe by name, or a YAML file by path.
+
+    Raises
+    ------
+    MissingFileError
+        Neither exists.
+    BadInputError
+        Not YAML, or fields missing, unknown or out of range (all named).
+    """
+    return checked(name_or_path, recipe_content(name_or_path), ClassifierRecipe)
