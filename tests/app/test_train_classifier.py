@@ -1,0 +1,131 @@
+"""`tomodx train` for classifiers, as a user runs it."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from app.cli import build_cli
+from engine.data.provenance import Provenance
+from engine.data.subtomograms import SubtomogramStack
+from engine.errors import BadInputError, PipelineError
+from engine.io.mrc import write_volume
+from engine.io.subtomogram_files import write_subtomograms
+from tests.models.test_classifier_training import NAMES, balls
+
+RECIPE = {
+    "name": "own-1", "task": "classification", "architecture": "compact_small", "box_vox": 16,
+    "voxel_size_nm": 1.2, "epochs": 3, "batch": 16, "per_class": 20,
+}  # fmt: skip
+
+
+def run(*arguments):
+    arguments = ["--json", "--quiet", *(str(one) for one in arguments)]
+    return CliRunner().invoke(build_cli(arguments), arguments)
+
+
+def recipe(tmp_path, **changes):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, **changes}))
+    return path
+
+
+def stack(tmp_path, labels):
+    data = balls(seed=1)
+    n = len(labels)
+    path = tmp_path / "stack.h5"
+    write_subtomograms(
+        path,
+        SubtomogramStack(
+            data.images[:n, 0].numpy(), 12.0, tuple(f"p{i}" for i in range(n)), tuple(labels),
+            Provenance("0", "0", simulated=True),
+        ),
+    )  # fmt: skip
+    return path
+
+
+def labels():
+    return [NAMES[kind] for kind in balls(seed=1).kinds]
+
+
+def test_a_labelled_stack_becomes_a_classifier_that_classifies(tmp_path):
+    known = stack(tmp_path, labels())
+    result = run(
+        "train",
+        recipe(tmp_path, epochs=20, learning_rate=0.01, box_vox=12, architecture="compact"),
+        "--subtomograms",
+        known,
+        "--work",
+        tmp_path / "w",
+    )
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["metrics"]["accuracy"] > 0.6
+    done = run("classify", known, "--model", said["out"], "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(done.stdout)["counts"]) == {*NAMES, "none_of_these"}
+
+
+def test_simulated_structures_become_a_classifier_and_training_goes_on_from_it(tmp_path):
+    work = tmp_path / "w"
+    first = run(
+        "train", recipe(tmp_path, structures={"n_assemblies": 2}, density_weight=0.5, renewed=True,
+        architecture="compact"), "--work", work,
+    )  # fmt: skip
+    assert first.exit_code == 0, first.output
+    second = run(
+        "train", recipe(tmp_path, name="own-2", structures={"n_assemblies": 3},
+        architecture="compact", start_from="own-1"), "--work", work,
+    )  # fmt: skip
+    assert second.exit_code == 0, second.output
+    third = run(
+        "train", recipe(tmp_path, name="own-3", structures={"n_assemblies": 3}, teacher="own-2"),
+        "--work", work,
+    )  # fmt: skip
+    assert third.exit_code == 0, third.output
+
+
+def test_a_folder_of_densities_is_read_by_name(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        density = np.zeros((24, 24, 24), dtype=np.float32)
+        density[8:16, 8:16, 8 : int(rng.integers(12, 18))] = 1.0
+        write_volume(tmp_path / f"{name}.mrc", density, 10.0, label="test")
+    own = recipe(tmp_path, structures={"densities": {"a": "first", "b": "second"}}, epochs=1)
+    result = run("train", own, "--densities", tmp_path, "--work", tmp_path / "w")
+    assert result.exit_code == 0, result.output
+    card = yaml.safe_load((tmp_path / "w/models/own-1/card.yaml").read_text())
+    assert card["class_names"] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "said"),
+    [
+        ({}, (), "the recipe names no structures"),
+        ({"structures": {"densities": {"a": "first"}}}, (), "expected --densities DIR with a"),
+        ({"structures": {"densities": {"a": "x"}}}, ("--densities", "."), "has no density a.mrc"),
+        ({"structures": {"n_assemblies": 2}, "start_from": "none"}, (), "no model 'none'"),
+    ],
+)
+def test_what_is_lacking_is_said_in_a_line(tmp_path, changes, options, said):
+    result = run("train", recipe(tmp_path, **changes), "--work", tmp_path / "w", *options)
+    assert isinstance(result.exception, PipelineError)
+    assert said in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["one"] * 20, "expected at least two classes"),
+        ([""] * 20, "expected a label for every subtomogram"),
+    ],
+)
+def test_stacks_that_cannot_teach_are_refused(tmp_path, given, said):
+    own = stack(tmp_path, given)
+    result = run(
+        "train", recipe(tmp_path, box_vox=12), "--subtomograms", own, "--work", tmp_path / "w"
+    )
+    assert isinstance(result.exception, BadInputError)
+    assert said in str(result.exception)
