@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
+from pathlib import Path
 
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
+from app.bench.kept_scores import KeptScores
 from app.bench.result import BenchResult, BenchRow, bootstrap_mean
 from app.bench.segmentation_large import large_rows
 from app.bench.segmentation_real import real_rows
@@ -18,7 +20,7 @@ from app.bench.segmentation_scenes import (
     score_index,
     score_kind,
 )
-from app.wiring import FINE_MODEL
+from app.wiring import FINE_MODEL, shipped_networks
 from engine.one_thread import one_thread_processes
 from engine.segmentation.inference import available_cores
 from models.registry import TRAINED_FOLDER
@@ -34,9 +36,13 @@ COMPARED = (
 )  # fmt: skip
 
 
-def run(tier: str, device: str, on_progress: Callable[[float], None]) -> BenchResult:
-    """Simulate organelle-rich tomograms that no training saw, analyse, compare; then the rest."""
-    scored = scored_tomograms(tier, device, lambda f: on_progress(0.7 * f))
+def run(tier: str, device: str, work: Path, on_progress: Callable[[float], None]) -> BenchResult:
+    """Simulate organelle-rich tomograms that no training saw, analyse, compare; then the rest.
+
+    Scores of single tomograms are kept in `work`.
+    """
+    kept = KeptScores(work, shipped_networks(device))
+    scored = scored_tomograms(tier, device, kept, lambda f: on_progress(0.7 * f))
     rows = scored_rows([one[FINE_MODEL] for one in scored])
     rows += rival_rows([one for one in scored if len(one) > 1])
     rows += other_scene_rows(tier, device)
@@ -53,7 +59,7 @@ def run(tier: str, device: str, on_progress: Callable[[float], None]) -> BenchRe
 
 
 def scored_tomograms(
-    tier: str, device: str, on_progress: Callable[[float], None]
+    tier: str, device: str, kept: KeptScores, on_progress: Callable[[float], None]
 ) -> list[dict[str, Scored]]:
     """Every benchmark tomogram scored, a process a core; the result depends on no order.
 
@@ -62,16 +68,23 @@ def scored_tomograms(
     count = PER_FAMILY[tier] * len(FAMILIES)
     n_compared = RIVALS_PER_FAMILY[tier] * len(FAMILIES)
     rivals = [name for name in RIVALS if (TRAINED_FOLDER / name).is_dir()]
-    n_workers = 1 if device == "cuda" else min(available_cores(), count)
-    done: dict[int, dict[str, Scored]] = {}
+    wanted = {index: rivals if index < n_compared else [] for index in range(count)}
+    done = {}
+    for index, names in wanted.items():
+        found = kept.get(index, (FINE_MODEL, *names))
+        if found is not None:
+            done[index] = found
+    lacking = [index for index in range(count) if index not in done]
+    n_workers = 1 if device == "cuda" else min(available_cores(), max(1, len(lacking)))
     with one_thread_processes(n_workers) as workers:
         running = {
-            workers.submit(score_index, index, device, rivals if index < n_compared else ()): index
-            for index in range(count)
+            workers.submit(score_index, index, device, wanted[index]): index for index in lacking
         }
-        for number, future in enumerate(as_completed(running), start=1):
-            done[running[future]] = future.result()
-            on_progress(number / count)
+        for future in as_completed(running):
+            index = running[future]
+            done[index] = future.result()
+            kept.put(index, done[index])
+            on_progress(len(done) / count)
     return [done[index] for index in range(count)]
 
 

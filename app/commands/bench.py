@@ -25,7 +25,7 @@ def bench(
     tier: Annotated[Tier, typer.Option(help="quick: a smoke run; full: the figures.")] = "full",
     work: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Keeps what is trained, for classification alone."),
+        typer.Option(metavar="DIR", help="Keeps what is scored or trained: a stopped run goes on."),
     ] = Path("training"),
 ) -> None:
     """Run a benchmark and print its figures."""
@@ -34,14 +34,13 @@ def bench(
     from app.bench.result import BenchResult  # noqa: PLC0415
 
     settings: Settings = context.obj
-    folder = work / "bench-classification"
-    if name == "classification":
-        require_writable(folder / ".probe")
+    if name in ("segmentation", "classification"):
+        require_writable(work / ".probe")
     runs: dict[str, Callable[..., BenchResult]] = {
-        "segmentation": segmentation.run,
+        "segmentation": partial(segmentation.run, work=work),
         "inference": inference.run,
         "matching": matching.run,
-        "classification": partial(classification.run, work=folder),
+        "classification": partial(classification.run, work=work / "bench-classification"),
     }
     with settings.progress(f"benchmark {name}") as on_progress:
         result = runs[name](tier, settings.device, on_progress=on_progress)

@@ -1,0 +1,83 @@
+"""Rows of students: what they lose of their teacher, what they save."""
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from app.bench.classification_runs import OURS, PAPERS, Runs, accuracy_row, right
+from app.bench.classification_sets import BOX_VOX
+from app.bench.result import BenchRow
+from models.arithmetic import multiply_adds, n_weights
+from models.classifier_training import logits_of, parts_of
+from models.distilling import Teaching, distillation_objective
+
+TEACHER = "dsrf3d_v2"
+# The published students regress logits; ours copies softened probabilities.
+STUDENTS: dict[str, Teaching] = {
+    "dsrf3d_v2_s1": "logits", "dsrf3d_v2_s2": "logits", "dsrf3d_v2_s3": "logits",
+    "compact": "softened", "compact_small": "softened",
+}  # fmt: skip
+PUBLISHED_BOX_VOX, PUBLISHED_CLASSES = 40, 22
+TIMED, ROUNDS = 128, 5
+
+
+def distillation_rows(runs: Runs) -> list[BenchRow]:
+    """Students of the published teacher; none where this tier may not train it."""
+    if not (runs.may_train(TEACHER) or runs.is_finished(f"{TEACHER}-0")):
+        return []
+    teacher = runs.trained(TEACHER, 0, PAPERS)
+    shown, _ = parts_of(runs.training(0), PAPERS)
+    taught = logits_of(teacher.network, shown.images)
+    own = right(teacher.network, runs.test)
+    rows = [accuracy_row(f"accuracy_of_the_teacher_{TEACHER}", [own])]
+    for name, teaching in STUDENTS.items():
+        if not (runs.may_train(name) or runs.is_finished(f"{name}-taught-0")):
+            continue
+        params = OURS if name.startswith("compact") else PAPERS
+        student = runs.trained(
+            name, 0, params, key=f"{name}-taught-0",
+            objective=distillation_objective(taught, teaching),
+        )  # fmt: skip
+        found = right(student.network, runs.test)
+        rows.append(_lost_row(name, teaching, own, found, runs))
+        rows.append(_speed_row(name, teacher.network, student.network, runs.test.images[:TIMED]))
+    return rows
+
+
+def _lost_row(
+    name: str, teaching: Teaching, own: np.ndarray, found: np.ndarray, runs: Runs
+) -> BenchRow:
+    lost = own.astype(np.float64) - found
+    rng = np.random.default_rng(0)
+    means = lost[rng.integers(len(lost), size=(2000, len(lost)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    here = (BOX_VOX, len(runs.material.known))
+    there = (PUBLISHED_BOX_VOX, PUBLISHED_CLASSES)
+    fewer = n_weights(TEACHER, *there) / n_weights(name, *there)
+    return BenchRow(
+        f"accuracy_lost_by_{name}", float(lost.mean()), "1", "lower", float(low), float(high),
+        0.005 if name == "compact_small" else None,
+        f"taught by {teaching}; {multiply_adds(TEACHER, *here) / multiply_adds(name, *here):.1f} "
+        f"times fewer multiply-adds, {n_weights(TEACHER, *here) / n_weights(name, *here):.0f} "
+        f"times fewer weights ({fewer:.0f} times at {there[0]} voxels and {there[1]} classes)",
+    )  # fmt: skip
+
+
+def _speed_row(name: str, teacher: nn.Module, student: nn.Module, images: Tensor) -> BenchRow:
+    """Teacher and student in turn on the same batch: median ratio of the rounds."""
+    ratios = [
+        _seconds(teacher, images) / max(_seconds(student, images), 1e-9) for _ in range(ROUNDS)
+    ]
+    return BenchRow(
+        f"times_faster_than_the_teacher_{name}", float(np.median(ratios)), "1", "higher",
+        float(min(ratios)), float(max(ratios)), baseline=f"torch, a batch of {TIMED}",
+    )  # fmt: skip
+
+
+def _seconds(network: nn.Module, images: Tensor) -> float:
+    with torch.inference_mode():
+        start = time.perf_counter()
+        network(images)
+        return time.perf_counter() - start
