@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from app.bench.classification_ideal import ideal_classes
-from app.bench.classification_runs import OURS, PAPERS, Runs, accuracy_row, right
+from app.bench.classification_runs import BEGUN, PAPERS, Runs, accuracy_row, right
 from app.bench.classification_sets import (
     BOX_VOX,
     RECIPE_ONE,
     SNR,
-    TEST,
-    UNSEEN_EACH,
+    VIEWS,
     VOXEL_NM,
-    made_set,
+    View,
+    unseen_set,
 )
+from app.bench.classification_unseen import EMBEDDING_MODEL
 from app.bench.result import BenchRow
 from engine import __version__
 from engine.classification.classifier import SubtomogramClassifier
@@ -28,8 +30,10 @@ from engine.data.subtomograms import SubtomogramStack
 from engine.simulation.subtomogram_params import SubtomogramParams
 from models.architectures.compact import EMBEDDING
 from models.arithmetic import multiply_adds, n_weights
+from models.classifier_start import begin_with
 from models.classifier_training import Fitted, logits_of
 from models.classifier_writing import Deployment, deployment_of, features_of, write_classifier
+from models.registry import TRAINED_FOLDER
 from models.table import CLASSIFIERS
 
 CHAPTER = (
@@ -37,42 +41,83 @@ CHAPTER = (
     "dsrf3d_v2_s3",
 )  # fmt: skip
 N_IDEAL = 500
+# Whose statistics the BatchNorms of a begun network start with.
+FIRST_IMAGES = 512
 SPEED_BOX_VOX, SPEED_COUNT, STUDENT = 32, 10_000, "compact_small"
 
 
 def supervised_rows(runs: Runs) -> list[BenchRow]:
-    """Ours, every network of the chapter that may be trained or is finished, and the limit."""
-    test, known = runs.test, runs.material.known
+    """Through both microscopes: ours, the networks of the chapter, the limit of the first."""
+    cost = _cost("compact", runs)
+    rows = [
+        BenchRow(
+            "multiply_adds_of_compact_of_those_of_cb3d", cost / _cost("cb3d", runs), "1", "lower",
+            goal=0.05,
+        ),
+        _limit_row(runs),
+    ]  # fmt: skip
+    for view in VIEWS:
+        test = runs.test(view)
+        ours = [right(runs.compact(view, seed).network, test) for seed in runs.seeds]
+        rows.append(
+            accuracy_row(
+                f"accuracy_of_compact{view.suffix}", ours, goal=0.9,
+                baseline=f"chance {1 / len(test.class_names):.2f}; {cost / 1e6:.0f} million "
+                f"multiply-adds; {runs.material.origin}; SNR {SNR:g}, {10 * VOXEL_NM:g} A",
+            )
+        )  # fmt: skip
+        rows += [*_begun_rows(runs, view), *_chapter_rows(runs, view)]
+    return rows
+
+
+def _cost(name: str, runs: Runs) -> int:
+    return multiply_adds(name, BOX_VOX, len(runs.material.known))
+
+
+def _limit_row(runs: Runs) -> BenchRow:
     params = SubtomogramParams(
         BOX_VOX, 10.0 * VOXEL_NM, SNR,
         defocus_um=RECIPE_ONE.defocus_range_um[0], shift_vox=RECIPE_ONE.shift_vox,
     )  # fmt: skip
-    named = ideal_classes(known, params, test.images[:N_IDEAL, 0], seed=3)
-    limit = accuracy_row("accuracy_of_the_ideal_observer", [named == test.kinds[:N_IDEAL].numpy()])
-    n_classes = len(known)
-    ours = [right(runs.trained("compact", seed, OURS).network, test) for seed in runs.seeds]
-    cost = multiply_adds("compact", BOX_VOX, n_classes)
-    rows = [
-        limit,
+    images, kinds = runs.test().images[:N_IDEAL, 0], runs.test().kinds[:N_IDEAL].numpy()
+    named = ideal_classes(runs.material.known, params, images, seed=3)
+    return accuracy_row("accuracy_of_the_ideal_observer", [named == kinds])
+
+
+def _begun_rows(runs: Runs, view: View) -> list[BenchRow]:
+    """The same training set, but first weights from the shipped embedding of other structures."""
+    folder = TRAINED_FOLDER / EMBEDDING_MODEL
+    if not folder.is_dir():
+        return []
+    shown = torch.split(runs.training(0, view).images[:FIRST_IMAGES], 64)
+    fitted = runs.trained(
+        "compact", 0, BEGUN, view=view, key=f"compact-begun{view.suffix}-0",
+        start=lambda network: _begin(network, folder, shown),
+    )  # fmt: skip
+    return [
         accuracy_row(
-            "accuracy_of_compact", ours, goal=0.9,
-            baseline=f"chance {1 / n_classes:.2f}; {cost / 1e6:.0f} million multiply-adds; "
-            f"{runs.material.origin}; SNR {SNR:g}, {10 * VOXEL_NM:g} A",
-        ),
-        BenchRow(
-            "multiply_adds_of_compact_of_those_of_cb3d",
-            cost / multiply_adds("cb3d", BOX_VOX, n_classes), "1", "lower", goal=0.05,
-        ),
+            f"accuracy_of_compact_begun_with_{EMBEDDING_MODEL}{view.suffix}",
+            [right(fitted.network, runs.test(view))], goal=0.9,
+            baseline="features learnt from random complexes, none of these structures",
+        )
     ]  # fmt: skip
+
+
+def _begin(network: nn.Module, folder: Path, shown: tuple[torch.Tensor, ...]) -> None:
+    begin_with(network, folder, shown)
+
+
+def _chapter_rows(runs: Runs, view: View) -> list[BenchRow]:
+    rows, n_classes = [], len(runs.material.known)
     for name in CHAPTER:
-        if not (runs.may_train(name) or runs.is_finished(f"{name}-0")):
+        if not (runs.may_train(name) or runs.is_finished(f"{name}{view.suffix}-0")):
             continue
-        own = right(runs.trained(name, 0, PAPERS).network, test)
+        fitted = runs.trained(name, 0, PAPERS, view=view)
         rows.append(
             accuracy_row(
-                f"accuracy_of_{name}", [own],
-                baseline=f"{multiply_adds(name, BOX_VOX, n_classes) / 1e6:.0f} million "
-                f"multiply-adds, {n_weights(name, BOX_VOX, n_classes):,} weights",
+                f"accuracy_of_{name}{view.suffix}", [right(fitted.network, runs.test(view))],
+                baseline=f"{_cost(name, runs) / 1e6:.0f} million multiply-adds, "
+                f"{n_weights(name, BOX_VOX, n_classes):,} weights, {len(fitted.losses)} epochs",
             )
         )  # fmt: skip
     return rows
@@ -80,35 +125,41 @@ def supervised_rows(runs: Runs) -> list[BenchRow]:
 
 def calibration_rows(runs: Runs) -> list[BenchRow]:
     """Whether probabilities mean what they say, and unseen structures are told from known ones."""
-    test, fitted = runs.test, runs.trained("compact", 0, OURS)
+    return [row for view in VIEWS for row in _calibration_rows(runs, view)]
+
+
+def _calibration_rows(runs: Runs, view: View) -> list[BenchRow]:
+    test, fitted = runs.test(view), runs.compact(view)
     deployment = deployment_of(fitted, VOXEL_NM)
     logits = logits_of(fitted.network, test.images).double().numpy()
     kinds = test.kinds.numpy()
     error = calibration_error(probabilities_of(logits, deployment.temperature), kinds)
     raw = calibration_error(probabilities_of(logits, 1.0), kinds)
-    unseen = made_set(runs.material.unseen, RECIPE_ONE, UNSEEN_EACH, (TEST, 1))
+    unseen = unseen_set(runs.material.unseen, view)
     distance = deployment.open_set
     own = _distances(fitted, distance, test.images[: len(unseen)])
     others = _distances(fitted, distance, unseen.images)
+    each = [others[(unseen.kinds == kind).numpy()] for kind in range(len(unseen.class_names))]
+    areas = [_auroc(own, there) for there in each]
+    known_refused = (own > distance.limit).mean()
     rows = [
         BenchRow(
-            "calibration_error", error, "1", "lower", goal=0.03,
+            f"calibration_error{view.suffix}", error, "1", "lower", goal=0.03,
             baseline=f"without temperature {raw:.3f}",
-        )
+        ),
+        BenchRow(
+            f"unseen_told_from_known_auroc{view.suffix}", float(np.mean(areas)), "1", "higher",
+            goal=0.9, baseline=f"known ones called none of the classes: {known_refused:.2f}",
+        ),
     ]  # fmt: skip
-    areas = []
-    for kind, name in enumerate(unseen.class_names):
-        there = others[(unseen.kinds == kind).numpy()]
-        areas.append(_auroc(own, there))
+    for name, area, there in zip(unseen.class_names, areas, each, strict=True):
         rows.append(
             BenchRow(
-                f"unseen_{name}_told_from_known_auroc", areas[-1], "1", "higher",
-                baseline=f"{(there > distance.limit).mean():.2f} called none of the classes, of "
-                f"known ones {(own > distance.limit).mean():.2f}",
+                f"unseen_{name}_told_from_known_auroc{view.suffix}", area, "1", "higher",
+                baseline=f"{(there > distance.limit).mean():.2f} called none of the classes",
             )
         )  # fmt: skip
-    mean = BenchRow("unseen_told_from_known_auroc", float(np.mean(areas)), "1", "higher", goal=0.9)
-    return [rows[0], mean, *rows[1:]]
+    return rows
 
 
 def _distances(fitted: Fitted, model: OpenSetModel, images: torch.Tensor) -> np.ndarray:

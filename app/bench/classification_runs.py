@@ -11,9 +11,10 @@ from torch import nn
 
 from app.bench.classification_sets import (
     BOX_VOX,
-    RECIPE_ONE,
+    PUBLISHED,
     TEST,
     Material,
+    View,
     made_set,
     material,
     training_set,
@@ -32,6 +33,8 @@ LARGEST_QUICK = 0.2e9
 FINISHED = "finished"
 
 OURS = FitParams(epochs=24)
+# From features that are learnt already.
+BEGUN = FitParams(epochs=16, learning_rate=1.5e-3)
 # As the publications trained: SGD with momentum, until validation has not gained for five epochs.
 # Half turns, shifts and a little noise are added, which they did not have and which help them.
 PAPERS = FitParams(
@@ -56,7 +59,8 @@ class Runs:
     device: str
     work: Path
     on_training: Callable[[float], None] = lambda fraction: None
-    _sets: dict[int, LabelledSubtomograms] = field(default_factory=dict)
+    _sets: dict[tuple[int, View], LabelledSubtomograms] = field(default_factory=dict)
+    _tests: dict[View, LabelledSubtomograms] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -68,16 +72,22 @@ class Runs:
         """Structures."""
         return material()
 
-    @cached_property
-    def test(self) -> LabelledSubtomograms:
+    def test(self, view: View = PUBLISHED) -> LabelledSubtomograms:
         """10,000 subtomograms of the known classes that no training sees."""
-        return made_set(self.material.known, RECIPE_ONE, TEST_EACH, (TEST,))
+        if view not in self._tests:
+            self._tests[view] = made_set(self.material.known, view.conditions, TEST_EACH, (TEST,))
+        return self._tests[view]
 
-    def training(self, seed: int) -> LabelledSubtomograms:
+    def training(self, seed: int, view: View = PUBLISHED) -> LabelledSubtomograms:
         """200 subtomograms a class."""
-        if seed not in self._sets:
-            self._sets[seed] = training_set(self.material.known, seed)
-        return self._sets[seed]
+        key = (seed, view)
+        if key not in self._sets:
+            self._sets[key] = training_set(self.material.known, seed, view)
+        return self._sets[key]
+
+    def compact(self, view: View, seed: int = 0) -> Fitted:
+        """Ours, from random weights."""
+        return self.trained("compact", seed, OURS, view=view)
 
     def may_train(self, name: str) -> bool:
         """Whether this tier trains a network of this size."""
@@ -94,6 +104,7 @@ class Runs:
         seed: int,
         params: FitParams,
         *,
+        view: View = PUBLISHED,
         key: str | None = None,
         data: LabelledSubtomograms | None = None,
         objective: Objective | None = None,
@@ -106,16 +117,16 @@ class Runs:
         key
             Folder in the work folder, where it is not just a network on the known classes.
         data
-            Training set where it is not that of the seed.
+            Training set where it is not that of seed and view.
         start
             Changes the first weights.
         """
-        data = self.training(seed) if data is None else data
+        data = self.training(seed, view) if data is None else data
         torch.manual_seed(seed)
         network = CLASSIFIERS[name](BOX_VOX, len(data.class_names))
         if start is not None:
             start(network)
-        folder = self.work / (key or f"{name}-{seed}")
+        folder = self.work / (key or f"{name}{view.suffix}-{seed}")
         folder.mkdir(parents=True, exist_ok=True)
         fitted = fit(
             network,

@@ -25,12 +25,25 @@ UNSEEN_KDA = {"3gl1": 85, "3d2f": 236, "4v4r_50S": 1500, "5mrc": 3330, "6qzp": 4
 SET_SEED, ASSEMBLY_SEED = 880_001, 880_002
 TRAINING, TEST = 1, 2
 
-# As the published networks were shown it, and a tilt series of another microscope.
+# As the published networks were shown it, a tilt series, and a tilt series of another microscope.
 RECIPE_ONE = Conditions(snr_range=(SNR, SNR))
+TILT_SERIES = Conditions(microscopies=("tilt_series",), snr_range=(SNR, SNR))
 RECIPE_TWO = Conditions(
     microscopies=("tilt_series",), snr_range=(0.5, 0.5), defocus_range_um=(3.0, 3.0)
 )
 VOXEL_TWO_NM = 1.1 * VOXEL_NM
+
+
+@dataclass(frozen=True)
+class View:
+    """A microscope at SNR 0.1; names of rows and of kept networks end in its suffix."""
+
+    suffix: str
+    conditions: Conditions
+
+
+PUBLISHED, TILTED = View("", RECIPE_ONE), View("_on_tilt_series", TILT_SERIES)
+VIEWS = (PUBLISHED, TILTED)
 
 
 @dataclass(frozen=True)
@@ -80,8 +93,11 @@ def made_set(
     return maker.balanced(each, (SET_SEED, *seed))
 
 
-def training_set(
-    structures: Sequence[Structure], seed: int, conditions: Conditions = RECIPE_ONE
-) -> LabelledSubtomograms:
+def training_set(structures: Sequence[Structure], seed: int, view: View) -> LabelledSubtomograms:
     """200 of every class."""
-    return made_set(structures, conditions, TRAIN_EACH, (TRAINING, seed))
+    return made_set(structures, view.conditions, TRAIN_EACH, (TRAINING, seed))
+
+
+def unseen_set(structures: Sequence[Structure], view: View) -> LabelledSubtomograms:
+    """200 of every structure that no training sees."""
+    return made_set(structures, view.conditions, UNSEEN_EACH, (TEST, 1))

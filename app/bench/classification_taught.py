@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from app.bench.classification_runs import OURS, PAPERS, Runs, accuracy_row, right
-from app.bench.classification_sets import BOX_VOX
+from app.bench.classification_sets import BOX_VOX, TILTED
 from app.bench.result import BenchRow
 from models.arithmetic import multiply_adds, n_weights
 from models.classifier_training import logits_of, parts_of
@@ -25,24 +25,24 @@ TIMED, ROUNDS = 128, 5
 
 def distillation_rows(runs: Runs) -> list[BenchRow]:
     """Students of the published teacher; none where this tier may not train it."""
-    if not (runs.may_train(TEACHER) or runs.is_finished(f"{TEACHER}-0")):
+    if not (runs.may_train(TEACHER) or runs.is_finished(f"{TEACHER}{TILTED.suffix}-0")):
         return []
-    teacher = runs.trained(TEACHER, 0, PAPERS)
-    shown, _ = parts_of(runs.training(0), PAPERS)
+    teacher, test = runs.trained(TEACHER, 0, PAPERS, view=TILTED), runs.test(TILTED)
+    shown, _ = parts_of(runs.training(0, TILTED), PAPERS)
     taught = logits_of(teacher.network, shown.images)
-    own = right(teacher.network, runs.test)
+    own = right(teacher.network, test)
     rows = [accuracy_row(f"accuracy_of_the_teacher_{TEACHER}", [own])]
     for name, teaching in STUDENTS.items():
         if not (runs.may_train(name) or runs.is_finished(f"{name}-taught-0")):
             continue
         params = OURS if name.startswith("compact") else PAPERS
         student = runs.trained(
-            name, 0, params, key=f"{name}-taught-0",
+            name, 0, params, view=TILTED, key=f"{name}-taught-0",
             objective=distillation_objective(taught, teaching),
         )  # fmt: skip
-        found = right(student.network, runs.test)
+        found = right(student.network, test)
         rows.append(_lost_row(name, teaching, own, found, runs))
-        rows.append(_speed_row(name, teacher.network, student.network, runs.test.images[:TIMED]))
+        rows.append(_speed_row(name, teacher.network, student.network, test.images[:TIMED]))
     return rows
 
 

@@ -7,8 +7,8 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from app.bench.classification_runs import OURS, Runs
-from app.bench.classification_sets import RECIPE_ONE, TEST, UNSEEN_EACH, made_set
+from app.bench.classification_runs import Runs
+from app.bench.classification_sets import VIEWS, View, unseen_set
 from app.bench.result import BenchRow, bootstrap_mean
 from engine.classification.classifier import INPUT, OUTPUTS
 from engine.classification.prototypes import prototypes_of
@@ -29,18 +29,20 @@ BATCH = 128
 
 def unseen_rows(runs: Runs) -> list[BenchRow]:
     """Clusters, and classes from one and five examples, in each embedding."""
-    unseen = made_set(runs.material.unseen, RECIPE_ONE, UNSEEN_EACH, (TEST, 1))
-    kinds = unseen.kinds.numpy()
     rows = []
-    for name, features in _embeddings(runs, unseen):
-        rows.append(_cluster_row(name, features, kinds, unseen.class_names))
-        rows += [_few_shot_row(name, features, kinds, shots) for shots in SHOTS]
+    for view in VIEWS:
+        unseen = unseen_set(runs.material.unseen, view)
+        kinds = unseen.kinds.numpy()
+        for network, features in _embeddings(runs, view, unseen):
+            name = f"{network}{view.suffix}"
+            rows.append(_cluster_row(name, features, kinds, unseen.class_names))
+            rows += [_few_shot_row(name, features, kinds, shots) for shots in SHOTS]
     return rows
 
 
-def _embeddings(runs: Runs, unseen: LabelledSubtomograms) -> list[tuple[str, Float64s]]:
+def _embeddings(runs: Runs, view: View, unseen: LabelledSubtomograms) -> list[tuple[str, Float64s]]:
     """Features of the unseen structures, by the network that gives them."""
-    fitted = runs.trained("compact", 0, OURS)
+    fitted = runs.compact(view)
     found = [("compact", features_of(fitted.network, unseen.images).double().numpy())]
     folder = TRAINED_FOLDER / EMBEDDING_MODEL
     if folder.is_dir():
