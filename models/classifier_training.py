@@ -165,7 +165,9 @@ class _Run:
         self.objective = objective or self._cross_entropy
         self.validation, self.renewal = validation or class_entropy, renewal
         self.path = None if folder is None else folder / CHECKPOINT_FILE
-        steps = params.epochs * -(-len(shown) // params.batch)
+        # A renewed part may be as long as all that was given first.
+        longest = len(shown) + (len(kept) if renewal is not None else 0)
+        steps = params.epochs * -(-longest // params.batch)
         self.optimiser, self.schedule = _optimiser(network, params, steps)
         self.average = torch.optim.swa_utils.AveragedModel(
             network,
