@@ -18,6 +18,7 @@ TASK_WORDS = {
     "coarse": "Organelles and cell regions, coarse sampling",
     "fine": "Membranes, microtubule cores and more, fine sampling",
     "pseudo_structures": "Random protein-like shapes, a null of template matching",
+    "classification": "Names of subtomograms, and features that tell them apart",
 }
 CLASSIFIER_WORDS = {"lda": "Linear discriminant", "firth": "Logistic regression, Firth's penalty"}
 
@@ -53,6 +54,16 @@ def training_facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
         if "families" in pool:
             text += f", families {' and '.join(map(str, pool['families']))}"
         found.append(("Trained on", text))
+    if "structures" in training:
+        known = [class_label(name) for name in training["structures"]["densities"].values()]
+        drawn = training["structures"]["n_assemblies"]
+        shown = [*known, f"{drawn} random complexes"] if drawn else known
+        found.append(("Trained on simulated", ", ".join(shown)))
+    if "epochs" in training and "per_class" in training:
+        each = "" if not training["renewed"] else ", new ones each time"
+        found.append(
+            ("Training", f"{training['epochs']} times {training['per_class']} a class{each}")
+        )
     if "steps" in training and "batch" in training:
         found.append(("Training", f"{training['steps']} steps of {training['batch']} patches"))
     if "seed" in training:

@@ -23,7 +23,7 @@ from app.bench.result import BenchRow, bootstrap_mean
 from engine.data.arrays import Bools
 from models.arithmetic import multiply_adds
 from models.classifier_data import LabelledSubtomograms
-from models.classifier_training import FitParams, Fitted, Objective, fit, logits_of
+from models.classifier_training import FitParams, Fitted, Objective, Validation, fit, logits_of
 from models.table import CLASSIFIERS
 
 SEEDS = {"quick": (0,), "full": (0, 1, 2)}
@@ -106,9 +106,11 @@ class Runs:
         key: str | None = None,
         data: LabelledSubtomograms | None = None,
         objective: Objective | None = None,
+        validation: Validation | None = None,
+        make: Callable[[], nn.Module] | None = None,
         start: Callable[[nn.Module], None] | None = None,
     ) -> Fitted:
-        """A network of the table, trained or taken from the work folder.
+        """A network, trained or taken from the work folder.
 
         Parameters
         ----------
@@ -116,12 +118,14 @@ class Runs:
             Folder in the work folder, where it is not just a network on the known classes.
         data
             Training set where it is not that of seed and view.
+        make
+            Gives a network that is not in the table of classifiers.
         start
             Changes the first weights.
         """
         data = self.training(seed, view) if data is None else data
         torch.manual_seed(seed)
-        network = CLASSIFIERS[name](BOX_VOX, len(data.class_names))
+        network = make() if make else CLASSIFIERS[name](BOX_VOX, len(data.class_names))
         if start is not None:
             start(network)
         folder = self.work / (key or f"{name}{view.suffix}-{seed}")
@@ -131,6 +135,7 @@ class Runs:
             data,
             replace(params, seed=seed),
             objective=objective,
+            validation=validation,
             folder=folder,
             device="cuda" if self.device == "cuda" else "cpu",
             on_progress=self.on_training,

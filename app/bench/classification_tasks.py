@@ -1,0 +1,80 @@
+"""Rows of several tasks at once: class, mask and density together against each alone."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import ttest_rel
+
+from app.bench.classification_runs import OURS, Runs
+from app.bench.classification_sets import (
+    TEST,
+    TILT_SERIES,
+    TRAIN_EACH,
+    TRAINING,
+    made_set,
+)
+from app.bench.result import BenchRow
+from models.architectures.multi_task import MultiTask
+from models.classifier_data import LabelledSubtomograms
+from models.multi_task_training import (
+    TaskScores,
+    TaskWeights,
+    multi_task_objective,
+    multi_task_validation,
+    task_scores,
+)
+
+# The central structure has others beside it: there is something to segment.
+CROWDED = TILT_SERIES.model_copy(update={"n_neighbours": (1, 3)})
+TOGETHER = "together"
+RUNS: dict[str, TaskWeights] = {
+    TOGETHER: TaskWeights(),
+    "accuracy": TaskWeights(1.0, 0.0, 0.0),
+    "mask_iou": TaskWeights(0.0, 1.0, 0.0),
+    "density_correlation": TaskWeights(0.0, 0.0, 1.0),
+}
+CHANNELS, SEEDS, TEST_EACH = (8, 16, 32), range(5), 100
+
+
+def task_rows(runs: Runs) -> list[BenchRow]:
+    """Each head with and without the others; the full tier, or what it has finished."""
+    keys = [_key(name, seed) for seed in SEEDS for name in RUNS]
+    if runs.tier != "full" and not all(runs.is_finished(key) for key in keys):
+        return []
+    known = runs.material.known
+    test = made_set(known, CROWDED, TEST_EACH, (TEST, 200), with_targets=True)
+    scores: dict[str, list[TaskScores]] = {name: [] for name in RUNS}
+    for seed in SEEDS:
+        data = made_set(known, CROWDED, TRAIN_EACH, (TRAINING, 200, seed), with_targets=True)
+        for name in RUNS:
+            scores[name].append(_scored(runs, name, seed, data, test))
+    return [_row(head, scores) for head in RUNS if head != TOGETHER]
+
+
+def _key(name: str, seed: int) -> str:
+    return f"tasks-{name}-{seed}"
+
+
+def _scored(
+    runs: Runs, name: str, seed: int, data: LabelledSubtomograms, test: LabelledSubtomograms
+) -> TaskScores:
+    weights = RUNS[name]
+    fitted = runs.trained(
+        name, seed, replace(OURS, epochs=OURS.epochs // 2), key=_key(name, seed), data=data,
+        objective=multi_task_objective(weights), validation=multi_task_validation(weights),
+        make=lambda: MultiTask(len(data.class_names), CHANNELS),
+    )  # fmt: skip
+    return task_scores(fitted.network, test)
+
+
+def _row(head: str, scores: dict[str, list[TaskScores]]) -> BenchRow:
+    together = np.array([getattr(one, head) for one in scores[TOGETHER]])
+    alone = np.array([getattr(one, head) for one in scores[head]])
+    test = ttest_rel(together, alone)
+    interval = test.confidence_interval()
+    return BenchRow(
+        f"multi_task_gain_in_{head}", float((together - alone).mean()), "1", "higher",
+        float(interval.low), float(interval.high), 0.0,
+        f"together {together.mean():.3f}, alone {alone.mean():.3f}; paired t test over "
+        f"{len(alone)} seeds, p = {test.pvalue:.3g}",
+    )  # fmt: skip
