@@ -65,13 +65,17 @@ class Deployed(nn.Module):
         self.register_buffer("root", torch.tensor(root, dtype=torch.float32))
         turned = torch.tensor(open_set.means @ root, dtype=torch.float32)
         self.register_buffer("means", turned)
+        # Offsets are scaled, not their squared sums: OpenVINO 2026 returned zeros for a division
+        # between two reductions.
+        scales = torch.tensor(1.0 / np.sqrt(open_set.typical), dtype=torch.float32)
+        self.register_buffer("scales", scales[:, None])
 
     def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Calibrated logits (n, classes), features (n, d), distances (n,)."""
         features = self.network.features(volumes)  # type: ignore[operator]
         logits = self.network.classified(features) / self.temperature  # type: ignore[operator]
         turned = features @ self.root
-        offsets = turned[:, None] - self.means[None]  # type: ignore[index]
+        offsets = (turned[:, None] - self.means[None]) * self.scales  # type: ignore[index]
         return logits, features, offsets.square().sum(dim=2).amin(dim=1)
 
 
@@ -92,6 +96,7 @@ def deployment_of(fitted: Fitted, voxel_size_nm: float) -> Deployment:
         features_of(fitted.network, shown.images).double().numpy(),
         shown.kinds.numpy(),
         features_of(fitted.network, kept.images).double().numpy(),
+        kinds,
         len(shown.class_names),
     )
     probabilities = probabilities_of(logits, temperature)

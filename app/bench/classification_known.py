@@ -175,7 +175,7 @@ def speed_rows(runs: Runs) -> list[BenchRow]:
     """How long the deployed student takes for 10,000 subtomograms, everything included."""
     network = CLASSIFIERS[STUDENT](SPEED_BOX_VOX, len(runs.material.known)).eval()
     width, n_classes = EMBEDDING, len(runs.material.known)
-    any_model = OpenSetModel(np.eye(n_classes, width), np.eye(width), 1.0)
+    any_model = OpenSetModel(np.eye(n_classes, width), np.eye(width), np.ones(n_classes), 1.0)
     names = tuple(one.name for one in runs.material.known)
     deployment = Deployment(names, SPEED_BOX_VOX, VOXEL_NM, 1.0, any_model, {})
     rng = np.random.default_rng(0)

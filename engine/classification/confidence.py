@@ -15,6 +15,8 @@ N_BINS = 15
 KNOWN_REFUSED = 0.05
 # Of the covariance of features about their class means: few examples leave it nearly singular.
 SHRINKAGE = 0.1
+# Held-out examples of a class from which its typical distance is told.
+LEAST_TYPICAL = 5
 
 
 def fitted_temperature(logits: Float64s, kinds: Ints) -> float:
@@ -83,25 +85,33 @@ class OpenSetModel:
         (classes, features) of the embedding.
     precision
         (features, features), inverse of the covariance about the means, shared.
+    typical
+        (classes,) median distance of held-out examples from their own mean: clusters of small
+        structures are tighter than those of large ones, and a stranger within the reach of a loose
+        cluster lies far outside a tight one.
     limit
         Of the score: `KNOWN_REFUSED` of held-out known examples lie above it.
     """
 
     means: Float64s
     precision: Float64s
+    typical: Float64s
     limit: float
 
     def scores(self, features: Float64s) -> Float64s:
-        """Squared Mahalanobis distance to the nearest class mean, (n,)."""
+        """Squared Mahalanobis distance over the typical one, of the nearest class, (n,)."""
+        return np.asarray((self.distances(features) / self.typical).min(axis=1))
+
+    def distances(self, features: Float64s) -> Float64s:
+        """Squared Mahalanobis distances to the class means, (n, classes)."""
         offsets = features[:, None] - self.means[None]
-        distances = np.einsum("nkf,fg,nkg->nk", offsets, self.precision, offsets)
-        return np.asarray(distances.min(axis=1), dtype=np.float64)
+        return np.asarray(np.einsum("nkf,fg,nkg->nk", offsets, self.precision, offsets))
 
 
 def fitted_open_set(
-    features: Float64s, kinds: Ints, held_out: Float64s, n_classes: int
+    features: Float64s, kinds: Ints, held_out: Float64s, held_out_kinds: Ints, n_classes: int
 ) -> OpenSetModel:
-    """Class means and covariance of training features; the limit from held-out known ones.
+    """Class means and covariance of training features; typical distance and limit from held-out.
 
     Raises
     ------
@@ -110,7 +120,8 @@ def fitted_open_set(
 
     References
     ----------
-    Lee et al. (2018), arXiv:1807.03888, of the last features alone; covariance shrunk.
+    Lee et al. (2018), arXiv:1807.03888, of the last features alone; covariance shrunk, distances
+    measured by those of each class.
     """
     means = class_means(features, kinds, n_classes)
     offsets = features - means[kinds]
@@ -118,9 +129,18 @@ def fitted_open_set(
     level = float(np.trace(covariance)) / len(covariance)
     shrunk = (1.0 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(len(covariance))
     precision = np.asarray(np.linalg.inv(shrunk), dtype=np.float64)
-    model = OpenSetModel(means, precision, np.inf)
+    model = OpenSetModel(means, precision, np.ones(n_classes), np.inf)
+    own = model.distances(held_out)[np.arange(len(held_out)), held_out_kinds]
+    model = replace(model, typical=_typical(own, held_out_kinds, n_classes))
     limit = float(np.quantile(model.scores(held_out), 1.0 - KNOWN_REFUSED))
     return replace(model, limit=limit)
+
+
+def _typical(distances: Float64s, kinds: Ints, n_classes: int) -> Float64s:
+    """Median of each class; that of all where a class has too few to tell."""
+    whole = float(np.median(distances))
+    each = [distances[kinds == kind] for kind in range(n_classes)]
+    return np.array([np.median(own) if len(own) >= LEAST_TYPICAL else whole for own in each])
 
 
 def probabilities_of(logits: Float64s, temperature: float) -> Float64s:

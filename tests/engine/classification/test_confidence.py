@@ -56,11 +56,27 @@ def test_what_is_far_from_all_classes_is_none_of_them():
     rng = np.random.default_rng(2)
     centres = 3.0 * np.eye(6)[:3]
     features, kinds = clouds(rng, centres)
-    held_out, _ = clouds(rng, centres)
-    model = fitted_open_set(features, kinds, held_out, 3)
+    held_out, held_out_kinds = clouds(rng, centres)
+    model = fitted_open_set(features, kinds, held_out, held_out_kinds, 3)
     strange, _ = clouds(rng, 3.0 * np.eye(6)[4:5])
     assert (model.scores(strange) > model.limit).mean() > 0.99
     assert (model.scores(held_out) > model.limit).mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_stranger_beside_a_tight_class_is_none_of_them_though_a_loose_class_reaches_as_far():
+    rng = np.random.default_rng(4)
+    spreads = np.array([0.1, 1.0])
+
+    def drawn(n):
+        kinds = np.repeat([0, 1], n)
+        centres = np.array([[0.0] * 4, [9.0, 0.0, 0.0, 0.0]])
+        return centres[kinds] + spreads[kinds, None] * rng.normal(size=(2 * n, 4)), kinds
+
+    model = fitted_open_set(*drawn(300), *drawn(300), 2)
+    strangers = rng.normal(size=(200, 4))
+    strangers *= 1.0 / np.linalg.norm(strangers, axis=1, keepdims=True)
+    assert (model.scores(strangers) > model.limit).mean() > 0.95
+    assert (model.scores(drawn(300)[0]) > model.limit).mean() < 0.1
 
 
 def test_one_example_names_its_neighbours():
@@ -77,4 +93,4 @@ def test_a_class_without_example_is_refused():
     with pytest.raises(BadInputError, match=r"classes \[1\] have no example"):
         prototypes_of(np.ones((2, 3)), np.array([0, 2]), 3)
     with pytest.raises(BadInputError, match=r"classes \[1\] have no example"):
-        fitted_open_set(np.ones((2, 3)), np.array([0, 2]), np.ones((1, 3)), 3)
+        fitted_open_set(np.ones((2, 3)), np.array([0, 2]), np.ones((1, 3)), np.zeros(1, int), 3)
