@@ -57,7 +57,8 @@ def adaptation_rows(runs: Runs) -> list[BenchRow]:
     for name, adapted in _ways(runs, source.network, target).items():
         own = right(adapted(), test)
         rows.append(accuracy_row(f"accuracy_on_recipe_two_by_{name}", [own]))
-        rows.append(_closed_row(name, own, low, gap))
+        if gap > 0:
+            rows.append(_closed_row(name, own, low, gap))
     return rows
 
 
