@@ -67,6 +67,8 @@ def train(
     if is_classifier(recipe_content(recipe)):
         _train_classifier(settings, recipe, densities, subtomograms, work, out)
         return
+    if subtomograms is not None:
+        raise BadInputError(f"{recipe} is no classifier: --subtomograms teaches classifiers alone")
     chosen = read_recipe(recipe)
     target = out or own_models(work)
     require_writable(work / ".probe")

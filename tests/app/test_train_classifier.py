@@ -129,3 +129,10 @@ def test_stacks_that_cannot_teach_are_refused(tmp_path, given, said):
     )
     assert isinstance(result.exception, BadInputError)
     assert said in str(result.exception)
+
+
+def test_a_network_of_tomograms_does_not_learn_from_subtomograms(tmp_path):
+    result = run("train", "fine", "--subtomograms", tmp_path / "x.h5", "--work", tmp_path / "w")
+    assert isinstance(result.exception, BadInputError)
+    assert "fine is no classifier" in str(result.exception)
+    assert not (tmp_path / "w").exists()
