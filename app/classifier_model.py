@@ -6,20 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from app.structures import read_structures
-from engine.classification.classifier import INPUT, OUTPUTS, read_classifier_spec
+from engine.classification.classifier import read_classifier_spec
 from engine.classification.extraction import at_sampling, normalised
 from engine.errors import BadInputError
 from engine.io.subtomogram_files import read_subtomograms
-from engine.segmentation.inference import onnx_session
-from engine.segmentation.network_files import MODEL_FILE
 from models.architectures.compact import Compact
-from models.classifier_data import LabelledSubtomograms, require_every_class
+from models.classifier_data import LabelledSubtomograms
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import ClassifierRecipe
-from models.classifier_start import begin_with
+from models.classifier_start import BATCH, begin_with, outputs_of
 from models.classifier_training import Fitted, Objective, Renewal, fit, parts_of
 from models.classifier_writing import deployment_of, write_classifier
 from models.density_teaching import WithDecoder, density_objective, without_decoder
@@ -27,9 +24,10 @@ from models.distilling import distillation_objective
 from models.registry import finished_folder
 from models.table import CLASSIFIERS
 
-BATCH = 64
 # Batches whose statistics a network's BatchNorms begin with.
 FIRST_BATCHES = 8
+# Labelled subtomograms of a class: with fewer, spread and calibration are not told.
+LEAST = 5
 # Of the time: the rest is training.
 MAKING_SHARE = 0.1
 
@@ -145,7 +143,7 @@ def labelled_set(path: Path, box_vox: int, voxel_size_nm: float) -> LabelledSubt
     Raises
     ------
     BadInputError
-        Labels are absent, or only one class.
+        Labels are absent, only one class, or a class of too few.
     """
     stack = read_subtomograms(path, contrast="bright")
     if not all(stack.labels):
@@ -153,14 +151,20 @@ def labelled_set(path: Path, box_vox: int, voxel_size_nm: float) -> LabelledSubt
     names = tuple(sorted(set(stack.labels)))
     if len(names) < 2:
         raise BadInputError(f"{path.name}: expected at least two classes, found {names[0]} alone")
+    few = [
+        f"{stack.labels.count(one)} of {one}" for one in names if stack.labels.count(one) < LEAST
+    ]
+    if few:
+        raise BadInputError(
+            f"{path.name}: expected at least {LEAST} subtomograms of every class, found "
+            f"{', '.join(few)}"
+        )
     fitted = at_sampling(stack, box_vox, 10.0 * voxel_size_nm)
-    data = LabelledSubtomograms(
+    return LabelledSubtomograms(
         torch.from_numpy(np.array(normalised(fitted)))[:, None],
         torch.tensor([names.index(one) for one in stack.labels]),
         names,
     )
-    require_every_class(data)
-    return data
 
 
 def _taught(
@@ -175,14 +179,4 @@ def _taught(
             "teacher must have the classes and box of the network it teaches"
         )
     shown, _ = parts_of(data, recipe.fit_params)
-    return distillation_objective(onnx_logits(folder, shown.images), recipe.teaching)
-
-
-def onnx_logits(folder: Path, images: Tensor) -> Tensor:
-    """Calibrated logits (n, classes) of a finished classifier."""
-    session = onnx_session(folder / MODEL_FILE, "cpu")
-    parts = [
-        torch.from_numpy(session.run([OUTPUTS[0]], {INPUT: part.numpy()})[0])
-        for part in torch.split(images, BATCH)
-    ]
-    return torch.cat(parts)
+    return distillation_objective(outputs_of(folder, shown.images)["logits"], recipe.teaching)

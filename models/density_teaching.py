@@ -50,6 +50,7 @@ def density_objective(weight: float, label_smoothing: float) -> Objective:
     """Cross-entropy, and the share of the density's variance that the decoder misses."""
 
     def loss(outputs: tuple[Tensor, Tensor], batch: LabelledSubtomograms, _index: Ints) -> Tensor:
+        """Of one batch, a scalar."""
         logits, found = outputs
         kinds = batch.kinds.to(logits.device)
         named = functional.cross_entropy(logits, kinds, label_smoothing=label_smoothing)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import nn
 
 from app.bench.classification_ideal import ideal_classes
 from app.bench.classification_runs import BEGUN, PAPERS, Runs, accuracy_row, right
@@ -92,7 +91,7 @@ def _begun_rows(runs: Runs, view: View) -> list[BenchRow]:
     shown = torch.split(runs.training(0, view).images[:FIRST_IMAGES], 64)
     fitted = runs.trained(
         "compact", 0, BEGUN, view=view, key=f"compact-begun{view.suffix}-0",
-        start=lambda network: _begin(network, folder, shown),
+        start=lambda network: begin_with(network, folder, shown),
     )  # fmt: skip
     return [
         accuracy_row(
@@ -103,14 +102,10 @@ def _begun_rows(runs: Runs, view: View) -> list[BenchRow]:
     ]  # fmt: skip
 
 
-def _begin(network: nn.Module, folder: Path, shown: tuple[torch.Tensor, ...]) -> None:
-    begin_with(network, folder, shown)
-
-
 def _chapter_rows(runs: Runs, view: View) -> list[BenchRow]:
     rows, n_classes = [], len(runs.material.known)
     for name in CHAPTER:
-        if not (runs.may_train(name) or runs.is_finished(f"{name}{view.suffix}-0")):
+        if not runs.has(name, f"{name}{view.suffix}-0"):
             continue
         fitted = runs.trained(name, 0, PAPERS, view=view)
         rows.append(

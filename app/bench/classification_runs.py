@@ -35,9 +35,8 @@ FINISHED = "finished"
 OURS = FitParams(epochs=24)
 # From features that are learnt already.
 BEGUN = FitParams(epochs=16, learning_rate=1.5e-3)
-# The chapter's networks get as many epochs and the same changes of images. They have no BatchNorm,
-# so that the rate is lower; AdamW with one cycle in the place of the publications' SGD, which
-# needs many more epochs.
+# The chapter's networks get as many epochs and the same changes of images, and AdamW with one cycle
+# in the place of the publications' SGD. They have no BatchNorm, so that the rate is lower.
 PAPERS = FitParams(epochs=24, learning_rate=1e-3, label_smoothing=0.0, patience=6)
 
 
@@ -87,10 +86,11 @@ class Runs:
         """Ours, from random weights."""
         return self.trained("compact", seed, OURS, view=view)
 
-    def may_train(self, name: str) -> bool:
-        """Whether this tier trains a network of this size."""
+    def has(self, name: str, key: str) -> bool:
+        """Whether there is a network to score: this tier trains its size, or it is finished."""
         n_classes = len(self.material.known)
-        return self.tier == "full" or multiply_adds(name, BOX_VOX, n_classes) <= LARGEST_QUICK
+        small = multiply_adds(name, BOX_VOX, n_classes) <= LARGEST_QUICK
+        return self.tier == "full" or small or self.is_finished(key)
 
     def is_finished(self, key: str) -> bool:
         """Whether the work folder holds a trained network."""
@@ -108,7 +108,7 @@ class Runs:
         objective: Objective | None = None,
         validation: Validation | None = None,
         make: Callable[[], nn.Module] | None = None,
-        start: Callable[[nn.Module], None] | None = None,
+        start: Callable[[nn.Module], object] | None = None,
     ) -> Fitted:
         """A network, trained or taken from the work folder.
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from app.bench.classification_runs import OURS, PAPERS, Runs, accuracy_row, right
 from app.bench.classification_sets import BOX_VOX, TILTED
-from app.bench.result import BenchRow
+from app.bench.result import BenchRow, bootstrap_mean
 from models.arithmetic import multiply_adds, n_weights
 from models.classifier_training import logits_of, parts_of
 from models.distilling import Teaching, distillation_objective
@@ -25,7 +25,7 @@ TIMED, ROUNDS = 128, 5
 
 def distillation_rows(runs: Runs) -> list[BenchRow]:
     """Students of the published teacher; none where this tier may not train it."""
-    if not (runs.may_train(TEACHER) or runs.is_finished(f"{TEACHER}{TILTED.suffix}-0")):
+    if not runs.has(TEACHER, f"{TEACHER}{TILTED.suffix}-0"):
         return []
     teacher, test = runs.trained(TEACHER, 0, PAPERS, view=TILTED), runs.test(TILTED)
     shown, _ = parts_of(runs.training(0, TILTED), PAPERS)
@@ -33,7 +33,7 @@ def distillation_rows(runs: Runs) -> list[BenchRow]:
     own = right(teacher.network, test)
     rows = [accuracy_row(f"accuracy_of_the_teacher_{TEACHER}", [own])]
     for name, teaching in STUDENTS.items():
-        if not (runs.may_train(name) or runs.is_finished(f"{name}-taught-0")):
+        if not runs.has(name, f"{name}-taught-0"):
             continue
         params = OURS if name.startswith("compact") else PAPERS
         student = runs.trained(
@@ -50,15 +50,12 @@ def _lost_row(
     name: str, teaching: Teaching, own: np.ndarray, found: np.ndarray, runs: Runs
 ) -> BenchRow:
     lost = own.astype(np.float64) - found
-    rng = np.random.default_rng(0)
-    means = lost[rng.integers(len(lost), size=(2000, len(lost)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
     here = (BOX_VOX, len(runs.material.known))
     there = (PUBLISHED_BOX_VOX, PUBLISHED_CLASSES)
     fewer = n_weights(TEACHER, *there) / n_weights(name, *there)
     return BenchRow(
-        f"accuracy_lost_by_{name}", float(lost.mean()), "1", "lower", float(low), float(high),
-        0.005 if name == "compact_small" else None,
+        f"accuracy_lost_by_{name}", float(lost.mean()), "1", "lower",
+        *bootstrap_mean(lost.tolist()), 0.005 if name == "compact_small" else None,
         f"taught by {teaching}; {multiply_adds(TEACHER, *here) / multiply_adds(name, *here):.1f} "
         f"times fewer multiply-adds, {n_weights(TEACHER, *here) / n_weights(name, *here):.0f} "
         f"times fewer weights ({fewer:.0f} times at {there[0]} voxels and {there[1]} classes)",

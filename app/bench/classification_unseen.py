@@ -1,21 +1,16 @@
 """Rows of structures that no training saw: clusters in the embedding, few examples of each."""
 
-from pathlib import Path
-
 import numpy as np
-import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from app.bench.classification_runs import Runs
 from app.bench.classification_sets import VIEWS, View, unseen_set
 from app.bench.result import BenchRow, bootstrap_mean
-from engine.classification.classifier import INPUT, OUTPUTS
 from engine.classification.prototypes import prototypes_of
 from engine.data.arrays import Float64s, Ints
-from engine.segmentation.inference import onnx_session
-from engine.segmentation.network_files import MODEL_FILE
 from models.classifier_data import LabelledSubtomograms
+from models.classifier_start import outputs_of
 from models.classifier_writing import features_of
 from models.registry import TRAINED_FOLDER
 
@@ -24,7 +19,6 @@ EMBEDDING_MODEL = "embedding-1"
 EPISODES, QUERIES, SHOTS = 1000, 15, (1, 5)
 GOALS = {1: 0.78, 5: 0.87}
 PUBLISHED = {1: 0.7644, 5: 0.86}
-BATCH = 128
 
 
 def unseen_rows(runs: Runs) -> list[BenchRow]:
@@ -46,17 +40,9 @@ def _embeddings(runs: Runs, view: View, unseen: LabelledSubtomograms) -> list[tu
     found = [("compact", features_of(fitted.network, unseen.images).double().numpy())]
     folder = TRAINED_FOLDER / EMBEDDING_MODEL
     if folder.is_dir():
-        found.insert(0, ("embedding", shipped_features(folder, unseen.images)))
+        shipped = outputs_of(folder, unseen.images)["embedding"]
+        found.insert(0, ("embedding", shipped.double().numpy()))
     return found
-
-
-def shipped_features(folder: Path, images: torch.Tensor) -> Float64s:
-    """Embedding (n, d) of images (n, 1, z, y, x) by a finished classifier."""
-    session = onnx_session(folder / MODEL_FILE, "cpu")
-    parts = [
-        session.run([OUTPUTS[1]], {INPUT: part.numpy()})[0] for part in torch.split(images, BATCH)
-    ]
-    return np.concatenate(parts).astype(np.float64)
 
 
 def _cluster_row(

@@ -1,5 +1,6 @@
 """`tomodx train`, `tomodx export`, `tomodx models`: networks and their registry."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +60,6 @@ def train(
     from app.adapting import unlabelled_spectra  # noqa: PLC0415
     from models.classifier_recipe import is_classifier  # noqa: PLC0415
     from models.recipe import read_recipe, recipe_content  # noqa: PLC0415
-    from models.registry import own_models  # noqa: PLC0415
     from models.training import train as train_network  # noqa: PLC0415
     from models.writing import write_model  # noqa: PLC0415
 
@@ -70,9 +70,7 @@ def train(
     if subtomograms is not None:
         raise BadInputError(f"{recipe} is no classifier: --subtomograms teaches classifiers alone")
     chosen = read_recipe(recipe)
-    target = out or own_models(work)
-    require_writable(work / ".probe")
-    require_writable(target / ".probe")
+    target = _writable_target(work, out)
     device = "cuda" if settings.device == "cuda" else "cpu"
     spectra = [] if unlabelled is None else unlabelled_spectra(unlabelled, chosen)
     with settings.progress(f"training {chosen.name}") as on_progress:
@@ -83,11 +81,26 @@ def train(
         f"tomodx train {recipe}" + (f" --unlabelled ({len(spectra)} tomograms)" if spectra else ""),
         trained.calibration,
     )  # fmt: skip
-    metrics = {name: round(value, 4) for name, value in trained.metrics.items()}
+    _emit_written(settings, folder, trained.metrics)
+
+
+def _writable_target(work: Path, out: Path | None) -> Path:
+    """Registry folder of a training run; both folders are known to be writable before it begins."""
+    from models.registry import own_models  # noqa: PLC0415
+
+    target = out or own_models(work)
+    require_writable(work / ".probe")
+    require_writable(target / ".probe")
+    return target
+
+
+def _emit_written(settings: Settings, folder: Path, figures: Mapping[str, float]) -> None:
+    """Say where a network is and what it reached; the folder has its name."""
+    metrics = {name: round(value, 4) for name, value in figures.items()}
     lines = "\n".join(f"  {name}: {value:.3f}" for name, value in metrics.items())
     settings.emit(
-        {"name": chosen.name, "out": str(folder), "metrics": metrics},
-        f"{chosen.name} written to {folder}\n{lines}",
+        {"name": folder.name, "out": str(folder), "metrics": metrics},
+        f"{folder.name} written to {folder}\n{lines}",
     )
 
 
@@ -101,12 +114,9 @@ def _train_classifier(
 ) -> None:
     from app.classifier_model import ClassifierSources, train_classifier  # noqa: PLC0415
     from models.classifier_recipe import read_classifier_recipe  # noqa: PLC0415
-    from models.registry import own_models  # noqa: PLC0415
 
     chosen = read_classifier_recipe(recipe)
-    target = out or own_models(work)
-    require_writable(work / ".probe")
-    require_writable(target / ".probe")
+    target = _writable_target(work, out)
     with settings.progress(f"training {chosen.name}") as on_progress:
         figures = train_classifier(
             chosen,
@@ -117,25 +127,17 @@ def _train_classifier(
             device="cuda" if settings.device == "cuda" else "cpu",
             on_progress=on_progress,
         )
-    metrics = {name: round(value, 4) for name, value in figures.items()}
-    lines = "\n".join(f"  {name}: {value:.3f}" for name, value in metrics.items())
-    settings.emit(
-        {"name": chosen.name, "out": str(target / chosen.name), "metrics": metrics},
-        f"{chosen.name} written to {target / chosen.name}\n{lines}",
-    )
+    _emit_written(settings, target / chosen.name, figures)
 
 
 def _train_pseudo(
     settings: Settings, densities: Path | None, work: Path, out: Path | None, minutes: float | None
 ) -> None:
     from app.pseudo_model import NAME, train_pseudo_model  # noqa: PLC0415
-    from models.registry import own_models  # noqa: PLC0415
 
     if densities is None:
         raise BadInputError("expected --densities DIR with `train pseudo`: known structures (.mrc)")
-    target = out or own_models(work)
-    require_writable(work / ".probe")
-    require_writable(target / ".probe")
+    target = _writable_target(work, out)
     with settings.progress(f"training {NAME}") as on_progress:
         figures = train_pseudo_model(
             densities,
@@ -145,12 +147,7 @@ def _train_pseudo(
             device="cuda" if settings.device == "cuda" else "cpu",
             on_progress=on_progress,
         )
-    metrics = {name: round(value, 4) for name, value in figures.items()}
-    lines = "\n".join(f"  {name}: {value:.3f}" for name, value in metrics.items())
-    settings.emit(
-        {"name": NAME, "out": str(target / NAME), "metrics": metrics},
-        f"{NAME} written to {target / NAME}\n{lines}",
-    )
+    _emit_written(settings, target / NAME, figures)
 
 
 def _train_ordinary(settings: Settings, work: Path, out: Path | None) -> None:

@@ -95,6 +95,7 @@ class _OpenVino:
         self._request = compiled.create_infer_request()
 
     def run(self, batch: Float32s) -> list[Float32s]:
+        """Every output, (n, …), of at most `BATCH` images (n, 1, z, y, x)."""
         whole = np.zeros((BATCH, *batch.shape[1:]), dtype=np.float32)
         whole[: len(batch)] = batch
         self._request.infer([whole])
@@ -109,6 +110,7 @@ class _OnnxRuntime:
         self._session = onnx_session(path, device)
 
     def run(self, batch: Float32s) -> list[Float32s]:
+        """Every output, (n, …), of images (n, 1, z, y, x)."""
         return [np.asarray(one) for one in self._session.run(list(OUTPUTS), {INPUT: batch})]
 
 

@@ -119,6 +119,7 @@ def test_what_is_lacking_is_said_in_a_line(tmp_path, changes, options, said):
     ("given", "said"),
     [
         (["one"] * 20, "expected at least two classes"),
+        (["one"] * 18 + ["two"] * 2, "at least 5 subtomograms of every class, found 2 of two"),
         ([""] * 20, "expected a label for every subtomogram"),
     ],
 )
@@ -129,6 +130,12 @@ def test_stacks_that_cannot_teach_are_refused(tmp_path, given, said):
     )
     assert isinstance(result.exception, BadInputError)
     assert said in str(result.exception)
+
+
+def test_five_of_each_class_are_enough(tmp_path):
+    own = stack(tmp_path, ["one"] * 5 + ["two"] * 5)
+    result = run("train", recipe(tmp_path, box_vox=12), "--subtomograms", own, "--work", tmp_path)
+    assert result.exit_code == 0, result.output
 
 
 def test_a_network_of_tomograms_does_not_learn_from_subtomograms(tmp_path):
