@@ -1,11 +1,13 @@
 """One picture of a classification: how many of what, how sure, how they lie, how they look."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from engine.classification.classifier import Classification
 from engine.data.arrays import Float64s
@@ -16,6 +18,9 @@ from engine.io.digests import atomic_file
 DPI = 100
 N_EXAMPLES = 8
 MOST_ROWS = 12
+FEWEST_BARS = 5
+# With fewer there are no two directions to show.
+FEWEST_POINTS = 3
 NONE_COLOUR = "#8a8f98"
 MOST_POINTS = 4000
 
@@ -65,14 +70,15 @@ def classification_figure(
                 _draw_example(axes, stack, int(surest[column]))
             if column == 0:
                 axes.text(
-                    -0.08, 0.5, _short(_name(found, kind)), transform=axes.transAxes,
+                    -0.08, 0.5, _label(_name(found, kind)), transform=axes.transAxes,
                     ha="right", va="center", fontsize=9, color=colours.get(kind, NONE_COLOUR),
                 )  # fmt: skip
     origin = "simulated subtomograms; " if simulated else ""
+    number = "1 subtomogram" if len(stack) == 1 else f"{len(stack)} subtomograms"
     figure.text(
         0.01, 1 - 0.22 / height_in,
-        f"{len(stack)} subtomograms of {stack.box_vox} voxels of {stack.voxel_size_angst / 10:g} "
-        f"nm; {origin}middle sections of the surest below. Research use only.",
+        f"{number} of {stack.box_vox} voxels of {stack.voxel_size_angst / 10:g} nm; "
+        f"{origin}middle sections of the surest below. Research use only.",
         fontsize=10,
     )  # fmt: skip
     return figure
@@ -90,8 +96,9 @@ def _name(found: Classification, kind: int) -> str:
     return "none of these" if kind < 0 else found.class_names[kind]
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 20 else name[:19] + "…"
+def _label(name: str) -> str:
+    """A class as people read it, on two lines of the margin at most."""
+    return "\n".join(textwrap.wrap(name.replace("_", " "), 24, max_lines=2, placeholder="…"))
 
 
 def _is_of(found: Classification, kind: int) -> np.ndarray:
@@ -111,18 +118,30 @@ def _draw_numbers(
     counts = [int(_is_of(found, kind).sum()) for kind in shown]
     bars = [colours.get(kind, NONE_COLOUR) for kind in shown]
     axes.barh(range(len(shown)), counts, color=bars, height=0.7)
-    axes.set_yticks(range(len(shown)), [_short(_name(found, kind)) for kind in shown], fontsize=9)
-    axes.invert_yaxis()
+    axes.set_yticks(range(len(shown)), [_label(_name(found, kind)) for kind in shown], fontsize=9)
+    # Few classes get no thicker bars than many.
+    axes.set_ylim(max(len(shown), FEWEST_BARS) - 0.5, -0.5)
     for place, (kind, count) in enumerate(zip(shown, counts, strict=True)):
         # Summed probabilities: what the number would be if every doubt were counted.
-        expected = "" if kind < 0 else f" ({found.probabilities[~found.is_none, kind].sum():.0f})"
+        expected = "" if kind < 0 else f" ({_summed(found, kind)})"
         axes.text(count, place, f" {count}{expected}", va="center", fontsize=9)
     axes.set_xlim(0, max([1, *counts]) * 1.22)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("found (sum of probabilities)", fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _summed(found: Classification, kind: int) -> str:
+    total = float(found.probabilities[~found.is_none, kind].sum())
+    return f"{total:.0f}" if total >= 10 else f"{total:.1f}"
+
+
 def _draw_embedding(axes: Axes, found: Classification, colours: dict[int, str]) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if len(found.embeddings) < FEWEST_POINTS:
+        axes.set_title("embedding: too few to show", fontsize=10, loc="left")
+        return
     places, share = _two_directions(found.embeddings.astype(np.float64))
     step = max(1, len(places) // MOST_POINTS)
     of_each = [colours.get(int(kind), NONE_COLOUR) for kind in found.kinds]
@@ -134,15 +153,11 @@ def _draw_embedding(axes: Axes, found: Classification, colours: dict[int, str]) 
     axes.set_title(
         f"embedding, two directions of most variance ({share:.0%} of it)", fontsize=10, loc="left"
     )
-    axes.set_xticks([])
-    axes.set_yticks([])
 
 
 def _two_directions(embeddings: Float64s) -> tuple[Float64s, float]:
     centred = embeddings - embeddings.mean(axis=0)
     _, strengths, directions = np.linalg.svd(centred, full_matrices=False)
-    if len(strengths) < 2:
-        return np.zeros((len(embeddings), 2)), 1.0
     # A direction has two signs; the same one every time.
     signs = np.sign(directions[np.arange(2), np.abs(directions[:2]).argmax(axis=1)])
     total = float((strengths**2).sum()) or 1.0

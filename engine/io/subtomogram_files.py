@@ -16,9 +16,10 @@ from engine.data.provenance import Provenance, parameters_digest
 from engine.data.subtomograms import SubtomogramStack
 from engine.data.tomogram import Tomogram
 from engine.errors import BadInputError, MissingFileError
+from engine.io.bare_map import read_bare_map
 from engine.io.digests import atomic_file, digest_of
 from engine.io.mrc import GivenContrast, read_tomogram
-from engine.io.mrc_header import SIMULATED_WORDS
+from engine.io.mrc_header import SIMULATED_WORDS, read_header
 from engine.io.star_table import one_table, star_tables
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
@@ -50,7 +51,8 @@ def read_subtomograms(
     path
         HDF5 with a data set `subtomograms` (n, z, y, x), its attribute `voxel_size_angst` and,
         where classes are known, a data set `labels` of texts; an MRC volume stack (4-D, or cubes
-        one behind the other along z); or a STAR file with `rlnImageName`, one file each.
+        one behind the other along z) or single map; or a STAR file with `rlnImageName`, one file
+        each.
     voxel_size_angst
         Overrides the file's.
     contrast
@@ -74,7 +76,7 @@ def read_subtomograms(
     elif suffix == ".star":
         found = _from_star(path, voxel_size_angst)
     else:
-        found = _from_mrc(path)
+        found = _from_mrc(path, voxel_size_angst)
     sampling = voxel_size_angst or found.voxel_size_angst
     if not sampling:
         raise BadInputError(f"{path.name}: no voxel size recorded; give --voxel-size-angst")
@@ -146,7 +148,15 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _from_mrc(path: Path) -> _Found:
+def _from_mrc(path: Path, voxel_size_angst: float | None) -> _Found:
+    try:
+        header = read_header(path)
+    except BadInputError as error:
+        raise BadInputError(f"{path.name}: no whole MRC file: {error}") from error
+    if len(set(header.shape)) == 1 and not header.is_volume_stack:
+        # One map, with all that maps are forgiven: an older header, the flag of an image stack.
+        bare = read_bare_map(path, voxel_size_angst=voxel_size_angst)
+        return _Found(bare.voxels[None], bare.voxel_size_angst, simulated=bare.simulated)
     try:
         with mrcfile.open(path, permissive=False) as file:
             data = np.asarray(file.data, dtype=np.float32)

@@ -8,6 +8,7 @@ from engine.data.subtomograms import SubtomogramStack
 from engine.errors import BadInputError, MissingFileError
 from engine.io.mrc import write_volume
 from engine.io.subtomogram_files import read_subtomograms, write_subtomograms
+from tests.real_data import real_data
 
 
 def stack(n=3, side=8, **changes):
@@ -75,6 +76,14 @@ def test_a_star_file_names_one_file_a_particle(tmp_path):
     (tmp_path / "sub_1.mrc").unlink()
     with pytest.raises(MissingFileError, match=r"sub_1\.mrc"):
         read_subtomograms(path)
+
+
+def test_a_map_of_another_program_is_a_stack_of_one():
+    """Its header has no map string, and flags the map as a stack of images."""
+    found = read_subtomograms(real_data("ribosome/emd_3420_b4.mrc.gz"), contrast="dark")
+    assert found.voxels.shape == (1, 64, 64, 64)
+    assert found.voxel_size_angst == pytest.approx(10.48)
+    assert found.voxels[0, 24:40, 24:40, 24:40].mean() > found.voxels[0, :6].mean()
 
 
 def test_what_is_no_stack_is_refused_in_one_line(tmp_path):
