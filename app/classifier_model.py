@@ -21,6 +21,7 @@ from models.classifier_training import Fitted, Objective, Renewal, fit, parts_of
 from models.classifier_writing import deployment_of, write_classifier
 from models.density_teaching import WithDecoder, density_objective, without_decoder
 from models.distilling import distillation_objective
+from models.mitochondrion_boxes import mitochondrion_set
 from models.registry import finished_folder
 from models.table import CLASSIFIERS
 
@@ -73,7 +74,9 @@ def train_classifier(
     folders = {
         name: finished_folder(name, work) for name in (recipe.start_from, recipe.teacher) if name
     }
-    data, renewal = _training_set(recipe, sources, device, lambda f: on_progress(MAKING_SHARE * f))
+    data, renewal = _training_set(
+        recipe, sources, work, device, lambda f: on_progress(MAKING_SHARE * f)
+    )
     torch.manual_seed(recipe.seed)
     network = CLASSIFIERS[recipe.architecture](recipe.box_vox, len(data.class_names))
     if recipe.start_from:
@@ -111,11 +114,17 @@ def _written(fitted: Fitted, recipe: ClassifierRecipe, out: Path, command: str) 
 def _training_set(
     recipe: ClassifierRecipe,
     sources: ClassifierSources,
+    work: Path,
     device: str,
     on_progress: Callable[[float], None],
 ) -> tuple[LabelledSubtomograms, Renewal | None]:
     if sources.labelled is not None:
         return labelled_set(sources.labelled, recipe.box_vox, recipe.voxel_size_nm), None
+    if recipe.mitochondria is not None:
+        made = mitochondrion_set(
+            work, recipe.mitochondria, recipe.box_vox, recipe.voxel_size_nm, device, on_progress
+        )
+        return made, None
     wanted = recipe.structures
     if not wanted.class_names:
         raise BadInputError(

@@ -9,8 +9,9 @@ import numpy as np
 from app.context import Device
 from app.wiring import subtomogram_classifier
 from engine import __version__
-from engine.classification.classifier import Classification, SubtomogramClassifier
+from engine.classification.classifier import SubtomogramClassifier
 from engine.classification.extraction import extract_subtomograms
+from engine.data.classification import Classification
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.subtomograms import SubtomogramStack

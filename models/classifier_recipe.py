@@ -8,7 +8,7 @@ from engine.classification.classifier import TASK
 from engine.simulation.subtomogram_params import Microscopy
 from models.classifier_training import FitParams
 from models.distilling import Teaching
-from models.recipe import checked, recipe_content
+from models.recipe import PoolRecipe, checked, recipe_content
 from models.table import CLASSIFIERS
 
 
@@ -76,6 +76,8 @@ class ClassifierRecipe(BaseModel):
     ----------
     structures, conditions, per_class
         Of the simulated training set; a user's own labelled stack may take its place.
+    mitochondria
+        Fields whose mitochondria, by their state, are the training set instead.
     renewed
         Simulate a new set for every epoch.
     density_weight
@@ -96,6 +98,7 @@ class ClassifierRecipe(BaseModel):
     structures: StructureSet = StructureSet()
     conditions: Conditions = Conditions()
     per_class: int = Field(default=200, gt=1)
+    mitochondria: PoolRecipe | None = None
     renewed: bool = False
     epochs: int = Field(gt=0)
     batch: int = Field(default=32, gt=1)

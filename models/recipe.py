@@ -25,7 +25,7 @@ class PoolRecipe(BaseModel):
     ----------
     kinds
         Scenes in turn.
-    tubules, matrix_granules, steep, granule_rows
+    tubules, matrix_granules, steep, granule_rows, mitochondrion_states
         See `engine.simulation.params.with_extras`.
     context_model
         Shipped coarse network whose outputs are kept as context for a fine one.
@@ -44,6 +44,7 @@ class PoolRecipe(BaseModel):
     context_model: str | None = None
     tubules: bool = False
     matrix_granules: bool = False
+    mitochondrion_states: bool = False
     steep: bool = False
     granule_rows: bool = False
 

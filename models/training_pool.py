@@ -64,6 +64,8 @@ CONTEXT = (
     "void", "mitochondrion", "alpha_granule", "dense_granule", "vesicle", DEPTH_OUTPUT,
 )  # fmt: skip
 
+BuildMember = Callable[[Path, PoolRecipe, int, str], None]
+
 
 def pool_folder(root: Path, pool: PoolRecipe) -> Path:
     """Where the members of a pool lie; a pool of more members continues a smaller one."""
@@ -77,8 +79,13 @@ def build_pool(
     pool: PoolRecipe,
     device: str,
     on_progress: Callable[[float], None] | None = None,
+    build: BuildMember | None = None,
 ) -> list[Path]:
-    """Simulate what is missing of a pool, on every core; returns the members' folders in order."""
+    """Simulate what is missing of a pool, on every core; returns the members' folders in order.
+
+    `build` writes a member's folder; by default patches are cut from it (`build_member`).
+    """
+    build = build or build_member
     folder = pool_folder(root, pool)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{index:04d}" for index in range(pool.n_tomograms)]
@@ -87,13 +94,11 @@ def build_pool(
     report = on_progress or (lambda fraction: None)
     if n_workers <= 1:
         for done, index in enumerate(missing, start=1):
-            build_member(paths[index], pool, index, device)
+            build(paths[index], pool, index, device)
             report(1.0 - (len(missing) - done) / len(paths))
         return paths
     with one_thread_processes(n_workers) as workers:
-        running = [
-            workers.submit(build_member, paths[index], pool, index, device) for index in missing
-        ]
+        running = [workers.submit(build, paths[index], pool, index, device) for index in missing]
         for done, member in enumerate(as_completed(running), start=1):
             member.result()
             report(1.0 - (len(missing) - done) / len(paths))
@@ -133,6 +138,7 @@ def simulate_member(pool: PoolRecipe, index: int, device: str) -> SimulatedTomog
         matrix_granules=pool.matrix_granules,
         granule_rows=pool.granule_rows,
         steep=pool.steep,
+        mitochondrion_states=pool.mitochondrion_states,
     )
     seed = int(rng.integers(2**31))
     return simulate_tomogram(SimulationParams(scene, acquisition), seed=seed, device=device)

@@ -41,7 +41,10 @@ def analysis(simulated=True, shape=SHAPE):
     labels[8:14, 30:40, 40:50] = CLASS_IDS["alpha_granule"]
     ids[8:14, 30:40, 40:50] = 2
     organelles = (
-        Organelle(1, "mitochondrion", 0.0468751, 1.25, 0.812345, (237.5, 425.0, 487.5), False, 0.9),
+        Organelle(
+            1, "mitochondrion", 0.0468751, 1.25, 0.812345, (237.5, 425.0, 487.5), False, 0.9,
+            state="swollen", state_probability=0.9125,
+        ),
         Organelle(2, "alpha_granule", 0.01, 0.3, 0.95, (262.5, 862.5, 1112.5), True, 0.75),
     )  # fmt: skip
     line = np.column_stack((np.full(30, 250.0), np.full(30, 1100.0), np.linspace(0, 1500, 30)))

@@ -32,6 +32,7 @@ MAY_TOUCH_DISK = (
     # Training reads recipes and examples and writes checkpoints and its log.
     "models/classifier_training.py",
     "models/classifier_writing.py",
+    "models/mitochondrion_boxes.py",
     "models/patches.py",
     "models/recipe.py",
     "models/training.py",

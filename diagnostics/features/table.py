@@ -129,6 +129,17 @@ FEATURES: tuple[Feature, ...] = (
         decimals=0,
     ),
     Feature(
+        "mito_abnormal_fraction",
+        "1",
+        "Share of abnormal mitochondria",
+        "Mitochondria that a network trained on simulation calls swollen, or round and poor in "
+        "cristae, over all whose state it tells.",
+        display_unit="%",
+        display_factor=100.0,
+        decimals=0,
+        upper_bound=1.0,
+    ),
+    Feature(
         "microtubule_count",
         "1",
         "Microtubules per tomogram",

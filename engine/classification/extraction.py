@@ -10,7 +10,7 @@ from engine.data.particles import ParticleSet
 from engine.data.subtomograms import SubtomogramStack
 from engine.data.tomogram import Tomogram
 from engine.errors import BadInputError
-from engine.segmentation.resampling import resample
+from engine.segmentation.resampling import box_around, resample
 
 # Samplings that differ by less are the same.
 SAME_VOXEL = 0.005
@@ -48,7 +48,7 @@ def extract_subtomograms(
     centres = np.rint(particles.positions_angst / voxel_size_angst).astype(np.int64)
     boxes, kept = [], []
     for index, centre in enumerate(centres):
-        box, inside = _box(voxels, centre - box_vox // 2, box_vox)
+        box, inside = box_around(voxels, centre - box_vox // 2, box_vox)
         if inside >= LEAST_INSIDE:
             boxes.append(box)
             kept.append(index)
@@ -66,16 +66,6 @@ def extract_subtomograms(
         tomogram.provenance,
     )
     return stack, np.array(kept)
-
-
-def _box(voxels: Float32s, low: np.ndarray, side: int) -> tuple[Float32s, float]:
-    """A box from `low` on, and the share of it that the volume holds."""
-    start = np.clip(low, 0, voxels.shape)
-    stop = np.clip(low + side, 0, voxels.shape)
-    inside = voxels[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    box = np.full((side,) * 3, inside.mean() if inside.size else 0.0, dtype=np.float32)
-    box[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))] = inside
-    return box, inside.size / side**3
 
 
 def at_sampling(stack: SubtomogramStack, box_vox: int, voxel_size_angst: float) -> SubtomogramStack:
@@ -103,7 +93,7 @@ def _resampled(volume: Float32s, ratio: float, side: int) -> Float32s:
     """The middle of a volume at another sampling; voxel `n // 2` stays the centre."""
     if abs(ratio - 1.0) <= SAME_VOXEL:
         low = volume.shape[0] // 2 - side // 2
-        return _box(volume, np.full(3, low), side)[0]
+        return box_around(volume, np.full(3, low), side)[0]
     axis = (np.arange(side) - side // 2) * ratio + volume.shape[0] // 2
     # A Gaussian with the second moment by which the voxels differ.
     sigma = 0.5 * np.sqrt(max(ratio**2 - 1.0, 0.0))

@@ -33,6 +33,9 @@ class Organelle:
     n_matrix_granules, matrix_granule_diameter_nm
         Of mitochondria, where a network looked for granules; the mean diameter of balls of their
         volumes, None where there is none.
+    state, state_probability
+        Of mitochondria, one of `MITOCHONDRION_STATES` and its probability; None where no network
+        looked, or where it is unlike all of them.
 
     References
     ----------
@@ -57,3 +60,5 @@ class Organelle:
     n_crista_junctions: int | None = None
     n_matrix_granules: int | None = None
     matrix_granule_diameter_nm: float | None = None
+    state: str | None = None
+    state_probability: float | None = None

@@ -72,6 +72,7 @@ SHAPE_COLUMNS = (
     "n_matrix_granules",
     "matrix_granule_diameter_nm",
 )
+STATE_COLUMNS = ("state", "state_probability")
 FILAMENT_COLUMNS = {
     "filament_id": "int64",
     "class": "str",
@@ -259,7 +260,7 @@ def _write_tables(analysis: TomogramAnalysis, folder: Path) -> None:
 
 def instance_table_text(organelles: Iterable[Organelle]) -> str:
     """The content of `instances.csv`."""
-    columns = (*INSTANCE_COLUMNS, *SHAPE_COLUMNS)
+    columns = (*INSTANCE_COLUMNS, *SHAPE_COLUMNS, *STATE_COLUMNS)
     return _csv_text(columns, (_instance_row(one) for one in organelles))
 
 
@@ -274,6 +275,8 @@ def _instance_row(organelle: Organelle) -> tuple[str, ...]:
         _truth(organelle.touches_border),
         _number(organelle.confidence, ".4f"),
         *(_number(getattr(organelle, name), ".5g") for name in SHAPE_COLUMNS),
+        organelle.state or "",
+        _number(organelle.state_probability, ".4f"),
     )
 
 

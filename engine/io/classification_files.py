@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.classification.classifier import Classification
 from engine.data.arrays import Float32s
+from engine.data.classification import Classification
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
 from engine.data.subtomograms import SubtomogramStack

@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from engine.classification.classifier import Classification
 from engine.data.arrays import Float64s
+from engine.data.classification import Classification
 from engine.data.subtomograms import SubtomogramStack
 from engine.io.colours import SERIES_COLOURS
 from engine.io.digests import atomic_file

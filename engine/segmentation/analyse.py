@@ -22,6 +22,7 @@ from engine.segmentation.looking_inside import INNER, OUTER, with_anatomy
 from engine.segmentation.marginal_band import marginal_band
 from engine.segmentation.matrix_granules import MATRIX_GRANULE, with_matrix_granules
 from engine.segmentation.measurements import measure
+from engine.segmentation.mitochondrion_states import with_states
 from engine.segmentation.outline_check import outline_share
 from engine.segmentation.quality import quality_flags
 from engine.segmentation.resampling import nearest_index
@@ -91,6 +92,9 @@ def analyse_tomogram(
     small = _small_bodies(tomogram, networks, coarse, look, lambda f: report(0.9 + 0.05 * f))
     if MATRIX_GRANULE not in networks.weak_outputs:
         organelles = with_matrix_granules(organelles, ids, voxel_nm, small)
+    provenance = _provenance(tomogram, networks, params)
+    if networks.states is not None:
+        organelles = with_states(organelles, look, networks.states, provenance)
     ribosomes = find_ribosomes(small, (z, y, x), voxel_nm, filaments)
     report(0.95)
     drawn = _with_balls(fine, ribosomes, (z, y, x), voxel_nm)
@@ -117,9 +121,7 @@ def analyse_tomogram(
         weak_outputs=networks.weak_outputs,
     )
     report(1.0)
-    measurements = OrganelleMeasurements(
-        tomogram.tomogram_id, values, flags, _provenance(tomogram, networks, params)
-    )
+    measurements = OrganelleMeasurements(tomogram.tomogram_id, values, flags, provenance)
     return TomogramAnalysis(
         LabelVolume(labels, tomogram.voxel_size_angst),
         InstanceVolume(ids, tomogram.voxel_size_angst, organelles),

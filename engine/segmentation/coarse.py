@@ -44,8 +44,8 @@ class CoarseView:
 
     def mitochondria(self, params: InstanceParams) -> int:
         """How many mitochondria there are."""
-        only = {"mitochondrion": self.probabilities[self.names.index("mitochondrion")]}
-        return len(find_bodies(only, self.depth_nm, self.voxel_size_nm, params))
+        bodies = self.bodies(params)
+        return sum(one.organelle_class == "mitochondrion" for one in bodies)
 
     def context(self, outputs: Sequence[str]) -> Context:
         """Some outputs, for the other networks; the depth in units of `DEPTH_FULL_SCALE_NM`."""

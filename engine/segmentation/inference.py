@@ -17,6 +17,7 @@ from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
 from engine.physics.normalise import MAX_SAMPLES, robust_centre_and_scale
 from engine.segmentation.known_spectrum import Look, SpectrumRange
+from engine.segmentation.mitochondrion_states import StateNetwork
 from engine.segmentation.network_files import MODEL_FILE, NetworkSpec, read_network_spec
 from engine.segmentation.ordinary import Ordinary
 from engine.segmentation.resampling import ResampledVolume, Volume
@@ -199,6 +200,8 @@ class Networks:
     ----------
     small_bodies
         Finds ribosomes and matrix granules; None leaves them out.
+    states
+        Tells normal mitochondria from others; None leaves that out.
     ordinary
         What tomograms look like that they know; None leaves that doubt out.
     spectrum
@@ -210,13 +213,15 @@ class Networks:
     ordinary: Ordinary | None = None
     spectrum: SpectrumRange | None = None
     small_bodies: Network | None = None
+    states: StateNetwork | None = None
 
     @property
     def digests(self) -> tuple[FileDigest, ...]:
         """Of the files that a result rests on: networks as they run, and the range of spectra."""
         small = () if self.small_bodies is None else (self.small_bodies.spec.digest,)
         spectrum = None if self.spectrum is None else self.spectrum.digest
-        networks = (self.coarse.spec.digest, self.fine.spec.digest, *small)
+        states = () if self.states is None else (self.states.spec.digest,)
+        networks = (self.coarse.spec.digest, self.fine.spec.digest, *small, *states)
         return networks if spectrum is None else (*networks, spectrum)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.data.filaments import Filament
+from engine.data.labels import NORMAL_STATE
 from engine.data.measurements import Measurement
 from engine.data.organelles import Organelle
 from engine.segmentation.filament_shape import (
@@ -140,6 +141,7 @@ def _mitochondria(
         "mitochondria_volume_fraction": _no("1"),
         "mitochondrion_volume_mean_um3": _no("um3", NO_MITOCHONDRION),
         "mitochondrion_sphericity_mean": _no("1", NO_MITOCHONDRION),
+        "mito_abnormal_fraction": _abnormal(found),
         **_each_mitochondrion(found),
     }
     if cell_volume_um3 > 0:
@@ -155,6 +157,19 @@ def _mitochondria(
         values["mitochondrion_volume_mean_um3"] = _mean(volumes, "um3", 0.05)
         values["mitochondrion_sphericity_mean"] = _mean(shapes, "1", 0.05)
     return values
+
+
+def _abnormal(found: Sequence[Organelle]) -> Measurement:
+    """Share that is swollen or round and poor in cristae, of those whose state was told."""
+    known = [one for one in found if one.state is not None]
+    if not known:
+        return _no("1", "no mitochondrion's state was told" if found else NO_MITOCHONDRION)
+    n = len(known)
+    share = sum(one.state != NORMAL_STATE for one in known) / n
+    doubts = [one.state_probability or 0.0 for one in known]
+    of_calls = sum(each * (1.0 - each) for each in doubts) / n**2
+    half = 1.96 * math.sqrt(max(share * (1.0 - share), 0.25 / n) / n + of_calls)
+    return Measurement(share, "1", max(0.0, share - half), min(1.0, share + half), n)
 
 
 def _each_mitochondrion(found: Sequence[Organelle]) -> dict[str, Measurement]:

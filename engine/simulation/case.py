@@ -1,6 +1,6 @@
 """One simulated tomogram with its exact truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +39,17 @@ SMALLEST_INSTANCE_UM3 = 1e-3
 
 @dataclass(frozen=True)
 class TrueInstance:
-    """One organelle of the truth: its id in `Truth.instances`, class and volume in the field."""
+    """One organelle of the truth: its id in `Truth.instances`, class and volume in the field.
+
+    `state` is one of `MITOCHONDRION_STATES`, None where the scene knows none.
+    """
 
     instance_id: int
     organelle_class: str
     volume_um3: float
     centroid_angst: tuple[float, float, float]
     touches_border: bool
+    state: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,12 +152,15 @@ class PaintedScene:
         Centre lines of microtubules, each (n, 3), and centres of ribosomes (m, 3).
     granules_nm
         Centres of granules in mitochondria (k, 3).
+    states
+        By instance id from 1, see `TrueInstance`.
     """
 
     canvas: Canvas
     lines_nm: list[Float64s]
     ribosomes_nm: Float64s
     granules_nm: Float64s
+    states: tuple[str | None, ...] = ()
 
 
 def imaged(
@@ -206,7 +213,8 @@ def paint_scene(
     paint_carbon(canvas, scene, rng)
     paint_gold(canvas, scene, rng)
     paint_ice(canvas, scene, rng)
-    return PaintedScene(canvas, lines, ribosomes, granules)
+    states = tuple(one.look.state for one in placed)
+    return PaintedScene(canvas, lines, ribosomes, granules, states)
 
 
 def _truth(painted: PaintedScene, params: SimulationParams) -> Truth:
@@ -235,13 +243,15 @@ def _truth(painted: PaintedScene, params: SimulationParams) -> Truth:
         ribosomes_angst=inside(painted.ribosomes_nm),
         matrix_granule=cut(canvas.matrix_granule),
         matrix_granules_angst=inside(painted.granules_nm),
-        organelles=_true_instances(instances, regions, params.acquisition.voxel_size_nm),
+        organelles=_true_instances(
+            instances, regions, params.acquisition.voxel_size_nm, painted.states
+        ),
         filaments=filaments_in_field(painted.lines_nm, params.scene.shape, canvas.voxel_size_nm),
     )
 
 
 def _true_instances(
-    instances: UInt16s, regions: UInt8s, voxel_size_nm: float
+    instances: UInt16s, regions: UInt8s, voxel_size_nm: float, states: Sequence[str | None]
 ) -> tuple[TrueInstance, ...]:
     voxel_um3 = (voxel_size_nm * 1e-3) ** 3
     # Gold or ice painted over an organelle leaves its instance id: the class is the majority.
@@ -264,6 +274,7 @@ def _true_instances(
                 volume_um3=float(volume),
                 centroid_angst=(z, y, x),
                 touches_border=int(instance_id) in on_border,
+                state=states[int(instance_id) - 1] if states else None,
             )
         )
     return tuple(found)

@@ -18,7 +18,7 @@ BILAYER_HALF_NM = 4.0
 
 @dataclass(frozen=True)
 class OrganelleLook:
-    """Class and density of one organelle; mitochondria add `cristae`.
+    """Class and density of one organelle; mitochondria add cristae and perhaps a state.
 
     Attributes
     ----------
@@ -39,6 +39,7 @@ class OrganelleLook:
     crista_share: float = 0.7
     intermembrane_nm: float = 16.0
     tubular_cristae: bool = False
+    state: str | None = None
 
 
 def distance_inside_nm(canvas: Canvas, spine: Spine, box: tuple[slice, slice, slice]) -> Tensor:

@@ -4,7 +4,7 @@ Ranges have a source in the comment beside them, or are marked as assumptions.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -78,6 +78,9 @@ class Scene:
         Standard deviation of the angle between free microtubules and the sections.
     n_granule_rows
         Rows of dense grains in the cytoplasm, which a tracer must not take for microtubules.
+    abnormal_shares
+        Of swollen and of round, crista-poor mitochondria, the others normal, in place of
+        `crista_poor_fraction`; None: mitochondria have no state.
     """
 
     shape: tuple[int, int, int]
@@ -102,6 +105,7 @@ class Scene:
     matrix_granules_per_um3: float = 0.0
     climb_sd_rad: float = 0.18
     n_granule_rows: int = 0
+    abnormal_shares: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,7 @@ def with_extras(
     matrix_granules: bool = False,
     granule_rows: bool = False,
     steep: bool = False,
+    mitochondrion_states: bool = False,
 ) -> Scene:
     """A scene with more in it; all numbers are assumptions.
 
@@ -227,8 +232,10 @@ def with_extras(
         Rows of dense grains, two in the mean.
     steep
         Free microtubules that rise steeply to the sections.
+    mitochondrion_states
+        A third of the mitochondria swollen, a third round and poor in cristae.
     """
-    more: dict[str, float] = {}
+    more: dict[str, Any] = {}
     if tubules and scene.kind != "cilia":
         more["n_tubules"] = int(rng.poisson(1.0 if scene.kind == "platelet" else 4.0))
     if matrix_granules:
@@ -237,4 +244,6 @@ def with_extras(
         more["n_granule_rows"] = int(rng.poisson(2.0))
     if steep:
         more["climb_sd_rad"] = float(rng.uniform(0.2, 0.9))
-    return replace(scene, **more)  # type: ignore[arg-type]
+    if mitochondrion_states:
+        more["abnormal_shares"] = (1 / 3, 1 / 3)
+    return replace(scene, **more)

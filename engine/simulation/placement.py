@@ -1,10 +1,11 @@
 """Which organelles lie where: sizes, touching pairs, no overlaps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.data.arrays import Float64s
+from engine.data.labels import MITOCHONDRION_STATES, NORMAL_STATE
 from engine.simulation.cell import Body
 from engine.simulation.organelles import OrganelleLook
 from engine.simulation.params import Scene
@@ -13,6 +14,7 @@ from engine.simulation.spines import Spine, draw_spine, gap_nm, touching_copy_po
 TRIES = 60
 CLEARANCE_NM = 12.0
 MICROTUBULE_GAP_NM = 14.0
+_, ROUND_CRISTA_POOR, SWOLLEN = MITOCHONDRION_STATES
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,14 @@ def _try_place(
     placed: list[Placed],
     nodes_nm: Float64s | None,
 ) -> Placed | None:
-    look = _draw_look(rng, organelle_class, scene)
+    state = _draw_state(rng, scene) if organelle_class == "mitochondrion" else None
+    look = _draw_look(rng, organelle_class, scene, state)
     mitochondria = [other for other in placed if other.look.organelle_class == "mitochondrion"]
     touching = organelle_class == "mitochondrion" and rng.random() < scene.touching_fraction
     for attempt in range(TRIES):
         # Later tries take smaller bodies: a full field still gets what the scene asks for.
         shrink = 1.0 if attempt < TRIES // 2 else 0.8
-        spine = _draw_body(rng, organelle_class, scene, disc, size_nm, shrink)
+        spine = _draw_body(rng, organelle_class, scene, disc, size_nm, shrink, state)
         if touching and mitochondria and attempt < TRIES // 2:
             neighbour = mitochondria[rng.integers(len(mitochondria))].spine
             spine = touching_copy_position(rng, spine, neighbour, rng.uniform(2.0, 12.0))
@@ -121,6 +124,7 @@ def _draw_body(
     disc: Body,
     size_nm: Float64s,
     shrink: float,
+    state: str | None,
 ) -> Spine:
     """Size by class, radius limited to what the cell's thickness holds.
 
@@ -134,6 +138,11 @@ def _draw_body(
         long = rng.random() < (0.75 if scene.other_shapes else 0.45)
         length = rng.uniform(120.0, 600.0) if long else rng.uniform(5.0, 120.0)
         bend, variation = rng.uniform(0.2, 1.6), rng.uniform(0.0, 0.2)
+        if state == SWOLLEN:
+            radius = min(rng.uniform(115.0, 190.0), max(room, 60.0)) * shrink
+            length = rng.uniform(5.0, 150.0)
+        elif state == ROUND_CRISTA_POOR:
+            length, variation = rng.uniform(5.0, 40.0), 0.05
     elif organelle_class == "alpha_granule":
         radius = min(rng.uniform(90.0, 180.0), max(room, 50.0)) * shrink
         length, bend, variation = rng.uniform(2.0, 130.0), 0.3, 0.1
@@ -152,10 +161,39 @@ def _draw_body(
     return draw_spine(rng, centre, float(radius), float(length * shrink), bend, variation)
 
 
-def _draw_look(rng: np.random.Generator, organelle_class: str, scene: Scene) -> OrganelleLook:
+def _draw_state(rng: np.random.Generator, scene: Scene) -> str | None:
+    if scene.abnormal_shares is None:
+        return None
+    swollen, poor = scene.abnormal_shares
+    shares = {NORMAL_STATE: 1.0 - swollen - poor, ROUND_CRISTA_POOR: poor, SWOLLEN: swollen}
+    return str(rng.choice(MITOCHONDRION_STATES, p=[shares[one] for one in MITOCHONDRION_STATES]))
+
+
+def _in_state(look: OrganelleLook, state: str, rng: np.random.Generator) -> OrganelleLook:
+    """A mitochondrion as its state wants it; ranges are assumptions.
+
+    Swollen: the matrix is diluted, what is left of the cristae is wide. Round and crista-poor: the
+    matrix is as dense as ever.
+    """
+    if state == SWOLLEN:
+        return replace(
+            look,
+            state=state,
+            interior=float(rng.uniform(0.1, 0.22)),
+            crista_share=float(rng.uniform(0.15, 0.5)),
+            crista_width_nm=float(rng.uniform(18.0, 30.0)),
+        )
+    few = state == ROUND_CRISTA_POOR
+    share = rng.uniform(0.0, 0.12) if few else rng.uniform(0.45, 0.95)
+    return replace(look, state=state, crista_share=float(share))
+
+
+def _draw_look(
+    rng: np.random.Generator, organelle_class: str, scene: Scene, state: str | None
+) -> OrganelleLook:
     if organelle_class == "mitochondrion":
         poor = rng.random() < scene.crista_poor_fraction
-        return OrganelleLook(
+        look = OrganelleLook(
             "mitochondrion",
             interior=float(rng.uniform(0.28, 0.48)),
             grain=float(rng.uniform(0.01, 0.04)),
@@ -165,6 +203,7 @@ def _draw_look(rng: np.random.Generator, organelle_class: str, scene: Scene) -> 
             intermembrane_nm=float(rng.uniform(11.0, 20.0)),
             tubular_cristae=bool(rng.random() < 0.25),
         )
+        return look if state is None else _in_state(look, state, rng)
     if organelle_class == "alpha_granule":
         return OrganelleLook(
             "alpha_granule", float(rng.uniform(0.3, 0.62)), grain=float(rng.uniform(0.02, 0.1))

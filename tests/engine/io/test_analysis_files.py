@@ -43,9 +43,10 @@ def test_tables_have_the_promised_columns_and_form(folder):
         "instance_id,class,volume_um3,surface_um2,sphericity,z_nm,y_nm,x_nm,touches_border,"
         "confidence,length_nm,smallest_diameter_nm,n_branches,membrane_distance_nm,"
         "membrane_spacing_nm,crista_volume_ratio,n_crista_junctions,"
-        "n_matrix_granules,matrix_granule_diameter_nm\n"
-        "1,mitochondrion,0.0468751,1.25,0.8123,23.750,42.500,48.750,false,0.9000,,,,,,,,,\n"
-        "2,alpha_granule,0.01,0.3,0.9500,26.250,86.250,111.250,true,0.7500,,,,,,,,,\n"
+        "n_matrix_granules,matrix_granule_diameter_nm,state,state_probability\n"
+        "1,mitochondrion,0.0468751,1.25,0.8123,23.750,42.500,48.750,false,0.9000,,,,,,,,,,"
+        "swollen,0.9125\n"
+        "2,alpha_granule,0.01,0.3,0.9500,26.250,86.250,111.250,true,0.7500,,,,,,,,,,,\n"
     )
     assert (folder / "filaments.csv").read_bytes().decode() == (
         "filament_id,class,length_nm,starts_at_border,ends_at_border,confidence\n"

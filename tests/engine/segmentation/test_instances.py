@@ -52,6 +52,54 @@ def test_a_long_body_with_a_wavy_depth_is_one():
     assert len(found(mask, (depth + wave * (mask > 0)).astype(np.float32))) == 1
 
 
+@pytest.mark.parametrize(
+    ("saddle_share", "n_bodies"), [(0.2, 2), (0.4, 2), (0.55, 1), (0.62, 1), (0.8, 1)]
+)
+@pytest.mark.parametrize("smaller", [0.6, 1.0])
+def test_a_neck_parts_below_half_of_the_shallower_depth(saddle_share, n_bodies, smaller):
+    mask = np.zeros(SHAPE, np.float32)
+    mask[8:32, 28:52, 4:76] = 1.0
+    peaks = 80.0 * np.array([1.0, smaller])
+    along = np.interp(
+        np.arange(80), [4, 22, 40, 58, 76], [0, peaks[0], saddle_share * peaks[1], peaks[1], 0]
+    )
+    depth = np.minimum(ndimage.distance_transform_edt(mask) * VOXEL_NM, along) * mask
+    assert len(found(mask, depth.astype(np.float32))) == n_bodies
+
+
+def test_parts_of_one_organelle_called_by_two_names_are_one_of_the_surer_name():
+    mitochondrion, depth = spheres((20, 40, 40, 14))
+    volume = mitochondrion.sum()
+    alpha = mitochondrion.copy()
+    alpha[:, :, :45] = 0.0
+    mitochondrion -= alpha
+    probabilities = {name: np.zeros(SHAPE, np.float32) for name in INSTANCE_CLASSES}
+    probabilities |= {"mitochondrion": 0.8 * mitochondrion, "alpha_granule": 0.9 * alpha}
+    (body,) = find_bodies(probabilities, depth, VOXEL_NM, InstanceParams())
+    assert body.organelle_class == "mitochondrion"
+    assert body.mask.sum() == pytest.approx(volume, rel=0.01)
+
+
+def test_neighbours_of_two_classes_that_touch_stay_two():
+    one, depth = spheres((20, 40, 28, 12))
+    other, _ = spheres((20, 40, 51, 12))
+    probabilities = {name: np.zeros(SHAPE, np.float32) for name in INSTANCE_CLASSES}
+    probabilities |= {"mitochondrion": one, "alpha_granule": other * (one == 0)}
+    bodies = find_bodies(probabilities, depth, VOXEL_NM, InstanceParams())
+    assert [body.organelle_class for body in bodies] == ["mitochondrion", "alpha_granule"]
+
+
+def test_a_speck_between_two_bodies_does_not_make_them_one():
+    mitochondria, depth = spheres((20, 40, 28, 12), (20, 40, 56, 12))
+    speck = np.zeros(SHAPE, np.float32)
+    speck[17:24, 37:44, 40:45] = 1.0
+    mitochondria *= 1.0 - speck
+    probabilities = {name: np.zeros(SHAPE, np.float32) for name in INSTANCE_CLASSES}
+    probabilities |= {"mitochondrion": mitochondria, "alpha_granule": speck}
+    bodies = find_bodies(probabilities, depth, VOXEL_NM, InstanceParams())
+    assert [body.organelle_class for body in bodies] == ["mitochondrion"] * 2
+
+
 def test_a_body_below_the_smallest_volume_is_dropped():
     # 1e-3 um3 is a sphere of 62 nm radius.
     assert found(*spheres((20, 40, 40, 8.0))) == []

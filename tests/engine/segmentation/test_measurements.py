@@ -131,3 +131,29 @@ def test_the_band_is_not_assessable_without_a_rim():
     assert 0.0 <= integrity.low < 0.75 < integrity.high <= 1.0
     weak = measured(band=band, weak_outputs=("void",))
     assert weak["microtubule_band_turns"].not_assessable
+
+
+def in_state(number, state, probability=1.0):
+    return replace(organelle(number), state=state, state_probability=probability)
+
+
+def test_share_of_abnormal_mitochondria_is_of_those_whose_state_was_told():
+    found = [
+        in_state(1, "normal"), in_state(2, "swollen"), in_state(3, "round_crista_poor"),
+        in_state(4, "normal"), organelle(5),
+    ]  # fmt: skip
+    share = measured(found)["mito_abnormal_fraction"]
+    assert (share.value, share.n) == (0.5, 4)
+    assert 0.0 <= share.low < 0.5 < share.high <= 1.0
+
+
+def test_doubtful_states_widen_the_interval():
+    sure = [in_state(n, "normal" if n % 2 else "swollen") for n in range(20)]
+    unsure = [replace(one, state_probability=0.55) for one in sure]
+    first, second = (measured(each)["mito_abnormal_fraction"] for each in (sure, unsure))
+    assert second.high - second.low > 1.2 * (first.high - first.low)
+
+
+def test_without_a_state_the_share_is_not_assessable():
+    assert measured([organelle(1)])["mito_abnormal_fraction"].not_assessable
+    assert measured()["mito_abnormal_fraction"].not_assessable == "no mitochondrion was found"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from engine.data.labels import CLASS_IDS
+from engine.data.labels import CLASS_IDS, MITOCHONDRION_STATES
 from engine.simulation.case import paint_scene, simulate_tomogram
 from engine.simulation.cell import Tubes
 from engine.simulation.filaments import draw_microtubules
@@ -89,6 +89,46 @@ def test_every_matrix_granule_is_one_body_about_its_centre(granular):
     diameters_nm = VOXEL_NM * (6.0 / np.pi * np.bincount(bodies.ravel())[own][whole]) ** (1 / 3)
     assert (diameters_nm > 14.0).all()
     assert (diameters_nm < 56.0).all()
+
+
+@pytest.fixture(scope="module")
+def in_states():
+    """Density of the matrix and share of cristae of mitochondria, by state."""
+    density = {name: [] for name in MITOCHONDRION_STATES}
+    crista = {name: [] for name in MITOCHONDRION_STATES}
+    for seed in range(8):
+        params = scene_of("platelet", seed, n_mitochondria=6, abnormal_shares=(1 / 3, 1 / 3))
+        generator = torch.Generator().manual_seed(seed)
+        painted = paint_scene(params, np.random.default_rng(seed), generator)
+        canvas = painted.canvas
+        for number, state in enumerate(painted.states, start=1):
+            own = canvas.instances == number
+            if state is None or int(own.sum()) < 3000:
+                continue
+            deep = own & ~canvas.crista & (canvas.membrane_distance_nm > 10.0)
+            density[state].append(float(canvas.density[deep].median()))
+            crista[state].append(float(canvas.crista[own].float().mean()))
+    return density, crista
+
+
+def test_swollen_mitochondria_are_pale_and_round_ones_poor_in_cristae(in_states):
+    density, crista = in_states
+    assert min(len(each) for each in density.values()) >= 5
+    assert np.mean(density["swollen"]) < 0.6 * np.mean(density["normal"])
+    assert np.mean(crista["round_crista_poor"]) < 0.3 * np.mean(crista["normal"])
+
+
+def test_only_scenes_with_states_name_them():
+    stateless = paint_scene(
+        scene_of("platelet", 5), np.random.default_rng(5), torch.Generator().manual_seed(5)
+    )
+    assert set(stateless.states) == {None}
+    params = scene_of("platelet", 5, n_mitochondria=4, abnormal_shares=(1.0, 0.0))
+    truth = simulate_tomogram(params, seed=5).truth
+    states = {(one.organelle_class, one.state) for one in truth.organelles}
+    assert ("mitochondrion", "swollen") in states
+    assert {state for kind, state in states if kind == "mitochondrion"} == {"swollen"}
+    assert {state for kind, state in states if kind != "mitochondrion"} <= {None}
 
 
 def test_scenes_without_matrix_granules_are_what_they_were(platelet):
