@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -15,6 +16,8 @@ from engine.data.organelles import Organelle
 from engine.io.analysis_files import (
     PREVIEW,
     PROVENANCE,
+    SHAPE_COLUMNS,
+    STATE_COLUMNS,
     read_filament_points,
     read_filaments,
     read_instances,
@@ -50,9 +53,17 @@ def organelles_of(instances: pd.DataFrame) -> tuple[Organelle, ...]:
             centroid_angst=(10.0 * row["z_nm"], 10.0 * row["y_nm"], 10.0 * row["x_nm"]),
             touches_border=bool(row["touches_border"]),
             confidence=float(row["confidence"]),
+            **_measured_too(row),
         )
         for row in instances.to_dict("records")
     )
+
+
+def _measured_too(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """What later versions write beside: empty cells are None, numbers of things are whole."""
+    names = [name for name in (*SHAPE_COLUMNS, *STATE_COLUMNS) if name in row]
+    there = {name: row[name] for name in names if not pd.isna(row[name])}
+    return {name: int(value) if name.startswith("n_") else value for name, value in there.items()}
 
 
 def _evidence(tomogram_id: str, folder: Path) -> TomogramEvidence:

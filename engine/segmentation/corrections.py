@@ -167,4 +167,6 @@ def _measured(ids: UInt16s, body: Organelle, voxel_nm: float) -> Organelle:
         n_crista_junctions=None,
         n_matrix_granules=None,
         matrix_granule_diameter_nm=None,
+        state=None,
+        state_probability=None,
     )

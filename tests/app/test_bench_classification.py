@@ -7,6 +7,7 @@ import torch
 from app.bench.classification_ideal import ideal_classes
 from app.bench.classification_runs import Runs, accuracy_row
 from app.bench.classification_sets import TEST_DATA, material
+from app.bench.classification_states import NamedField, abnormal_row, balanced_accuracy
 from app.bench.classification_unseen import _cluster_row, _few_shot_row
 from engine.simulation.subtomogram_params import SubtomogramParams
 from engine.simulation.subtomograms import SubtomogramMaker
@@ -47,6 +48,16 @@ def test_features_that_differ_give_perfect_clusters_and_few_shots_and_noise_give
     assert abs(_cluster_row("x", noise, kinds, names).value) < 0.1
     assert _few_shot_row("x", far, kinds, 1).value == 1.0
     assert abs(_few_shot_row("x", noise, kinds, 1).value - 0.2) < 0.05
+
+
+def test_states_are_scored_by_the_mean_of_their_shares():
+    fields = [
+        NamedField("A", (("normal", "normal"), ("normal", "normal"), ("swollen", "normal"))),
+        NamedField("C", (("swollen", "swollen"), ("round_crista_poor", None))),
+    ]
+    assert balanced_accuracy(fields) == pytest.approx((1.0 + 0.5 + 0.0) / 3)
+    # Told of the first field: one third is abnormal, none was found so; of the second: all.
+    assert abnormal_row(fields).value == pytest.approx((1 / 3 + 0.0) / 2)
 
 
 def test_a_finished_network_is_not_trained_again(tmp_path):

@@ -56,6 +56,20 @@ def test_corrections_add_up_and_are_shown(analysed, capsys):
     assert counts.loc["mitochondrion"].tolist() == [1, 2]
 
 
+def test_what_was_measured_of_an_untouched_instance_is_kept_and_of_a_changed_one_is_not(
+    analysed, capsys
+):
+    corrected(capsys, str(analysed), "accept", "1", "--reason", "clear")
+    after = analysed.with_name("case.corrected") / "instances.csv"
+    before = pd.read_csv(analysed / "instances.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(after)[before.columns], before)
+    assert before["state"].tolist()[0] == "swollen"
+    place = ["--at", "25,35,30", "--at", "25,35,65"]
+    corrected(capsys, str(analysed), "split", "1", *place, "--reason", "a neck")
+    parts = pd.read_csv(after)
+    assert parts.loc[parts["class"] == "mitochondrion", "state"].isna().all()
+
+
 def test_a_wrong_correction_is_one_line_and_changes_nothing(analysed, capsys):
     line = refused(capsys, str(analysed), "reject", "7", "--reason", "x")
     assert "no instance 7" in line

@@ -8,9 +8,11 @@ from engine.data.provenance import Provenance
 from engine.data.subtomograms import SubtomogramStack
 from engine.errors import BadInputError, ModelFileError
 from engine.segmentation.inference import cuda_is_present
+from models import onnx_export
 from models.architectures.compact import Compact
 from models.classifier_training import FitParams, fit
 from models.classifier_writing import Deployed, deployment_of, features_of, write_classifier
+from models.onnx_export import ParityError
 from models.registry import model_folder
 from tests.models.test_classifier_training import balls
 
@@ -121,3 +123,15 @@ def test_networks_that_are_no_classifier_are_refused(shipped, tmp_path):
     (altered / "model.onnx").write_bytes(b"no network")
     with pytest.raises(ModelFileError, match="was altered"):
         SubtomogramClassifier(altered)
+
+
+def test_a_runtime_that_computes_something_else_stops_the_export(shipped, tmp_path, monkeypatch):
+    fitted, deployment, _ = shipped
+    real = onnx_export._by_openvino
+    monkeypatch.setattr(
+        onnx_export, "_by_openvino", lambda *given: [0.0 * one for one in real(*given)]
+    )
+    folder = tmp_path / "balls-2"
+    with pytest.raises(ParityError, match="OpenVINO differs from torch by 1"):
+        write_classifier(fitted.network, deployment, FitParams(), folder, "a command")
+    assert not (folder / "model.onnx").exists()
