@@ -14,6 +14,7 @@ from engine.errors import BadInputError
 from engine.io.subtomogram_files import read_subtomograms
 from models.architectures.compact import Compact
 from models.classifier_data import LabelledSubtomograms
+from models.classifier_int8 import write_int8
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import ClassifierRecipe
 from models.classifier_start import BATCH, begin_with, outputs_of
@@ -64,12 +65,14 @@ def train_classifier(
     Returns
     -------
     dict
-        Accuracy and calibration error on what training held out.
+        Accuracy and calibration error on what training held out; with `int8`, also of that.
 
     Raises
     ------
     BadInputError
         No structures, a class without an example, a teacher of other classes.
+    ParityError
+        Eight bits lose too much accuracy; the network is written without them.
     """
     folders = {
         name: finished_folder(name, work) for name in (recipe.start_from, recipe.teacher) if name
@@ -107,8 +110,11 @@ def train_classifier(
 def _written(fitted: Fitted, recipe: ClassifierRecipe, out: Path, command: str) -> dict[str, float]:
     deployment = deployment_of(fitted, recipe.voxel_size_nm)
     described = recipe.model_dump(mode="json", exclude={"name", "task"})
-    write_classifier(fitted.network, deployment, described, out / recipe.name, command)
-    return dict(deployment.metrics)
+    folder = out / recipe.name
+    write_classifier(fitted.network, deployment, described, folder, command)
+    if not recipe.int8:
+        return dict(deployment.metrics)
+    return {**deployment.metrics, **write_int8(folder, fitted.shown.images, fitted.held_out)}
 
 
 def _training_set(

@@ -83,6 +83,8 @@ class ClassifierRecipe(BaseModel):
     density_weight
         Of the structure's density, which a decoder is asked for in training beside the class
         (`models.density_teaching`); 0 for none.
+    int8
+        Write `NAME-int8` beside it, with convolutions of eight bits (`models.classifier_int8`).
     start_from, teacher
         Finished classifiers: whose weights training starts with where the layers are the same;
         whose logits are taught.
@@ -109,6 +111,7 @@ class ClassifierRecipe(BaseModel):
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     seed: int = 0
     density_weight: float = Field(default=0.0, ge=0)
+    int8: bool = False
     start_from: str | None = None
     teacher: str | None = None
     teaching: Teaching = "softened"

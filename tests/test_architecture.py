@@ -30,6 +30,7 @@ MAY_TOUCH_DISK = (
     "cohorts/tables.py",
     "cohorts/text_table.py",
     # Training reads recipes and examples and writes checkpoints and its log.
+    "models/classifier_int8.py",
     "models/classifier_training.py",
     "models/classifier_writing.py",
     "models/mitochondrion_boxes.py",

@@ -68,6 +68,21 @@ def test_a_labelled_stack_becomes_a_classifier_that_classifies(tmp_path):
     assert set(json.loads(done.stdout)["counts"]) == {*NAMES, "none_of_these"}
 
 
+def test_a_classifier_of_eight_bits_lies_beside_the_other(tmp_path):
+    known = stack(tmp_path, labels())
+    result = run(
+        "train",
+        recipe(tmp_path, epochs=20, learning_rate=0.01, box_vox=12, architecture="compact",
+        int8=True), "--subtomograms", known, "--work", tmp_path / "w",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    said = json.loads(result.stdout)
+    assert said["metrics"]["int8-accuracy"] >= said["metrics"]["float32-accuracy"] - 0.005
+    done = run("classify", known, "--model", f"{said['out']}-int8", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+
+
 def test_simulated_structures_become_a_classifier_and_training_goes_on_from_it(tmp_path):
     work = tmp_path / "w"
     first = run(
