@@ -31,7 +31,7 @@ FIRST_BATCHES = 8
 # Labelled subtomograms of a class: with fewer, spread and calibration are not told.
 LEAST = 5
 # Of the time: the rest is training.
-MAKING_SHARE = 0.1
+MAKING_SHARE, FIELDS_SHARE = 0.1, 0.7
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,8 @@ def train_classifier(
     folders = {
         name: finished_folder(name, work) for name in (recipe.start_from, recipe.teacher) if name
     }
-    data, renewal = _training_set(
-        recipe, sources, work, device, lambda f: on_progress(MAKING_SHARE * f)
-    )
+    making = FIELDS_SHARE if recipe.mitochondria else MAKING_SHARE
+    data, renewal = _training_set(recipe, sources, work, device, lambda f: on_progress(making * f))
     torch.manual_seed(recipe.seed)
     network = CLASSIFIERS[recipe.architecture](recipe.box_vox, len(data.class_names))
     if recipe.start_from:
@@ -100,7 +99,7 @@ def train_classifier(
         renewal=renewal,
         folder=work / recipe.name,
         device=device,
-        on_progress=lambda f: on_progress(MAKING_SHARE + (1.0 - MAKING_SHARE) * f),
+        on_progress=lambda f: on_progress(making + (1.0 - making) * f),
     )
     if recipe.density_weight:
         fitted = replace(fitted, network=without_decoder(fitted.network))

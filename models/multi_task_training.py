@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -61,6 +62,32 @@ def _mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, mask) + 1.0 - dice.mean()
 
 
+def mask_objective(logits: Tensor, batch: LabelledSubtomograms, _index: Ints) -> Tensor:
+    """Of a network that gives the mask alone, logits (n, 1, z, y, x)."""
+    return _mask_loss(logits, _targets(batch, logits)[0])
+
+
+def mask_overlaps(network: nn.Module, data: LabelledSubtomograms, batch: int = 64) -> Tensor:
+    """Intersection over union of the central structure (n,), found where the logit is positive."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(data), batch):
+            part = data.take(np.arange(start, min(start + batch, len(data))))
+            logits = network.eval()(part.images)
+            parts.append(_overlap(logits, _targets(part, logits)[0]))
+    return torch.cat(parts)
+
+
+def mask_validation(network: nn.Module, data: LabelledSubtomograms) -> float:
+    """Mean overlap, turned round."""
+    return -float(mask_overlaps(network, data).mean())
+
+
+def _overlap(logits: Tensor, mask: Tensor) -> Tensor:
+    found, true = logits.flatten(1) > 0, mask.flatten(1) > 0
+    return (found & true).sum(1) / (found | true).sum(1).clamp_min(1)
+
+
 @dataclass(frozen=True)
 class TaskScores:
     """How right each head is on examples.
@@ -85,13 +112,11 @@ def task_scores(network: nn.Module, data: LabelledSubtomograms, batch: int = 64)
     right, overlaps, correlations = [], [], []
     with torch.inference_mode():
         for start in range(0, len(data), batch):
-            part = data.take(torch.arange(start, min(start + batch, len(data))).numpy())
+            part = data.take(np.arange(start, min(start + batch, len(data))))
             outputs = network.eval()(part.images)
             mask, density = _targets(part, outputs.mask)
-            found, true = outputs.mask.flatten(1) > 0, mask.flatten(1) > 0
-            union = (found | true).sum(1).clamp_min(1)
             right.append((outputs.logits.argmax(1) == part.kinds).float())
-            overlaps.append((found & true).sum(1) / union)
+            overlaps.append(_overlap(outputs.mask, mask))
             correlations.append(_correlation(outputs.density.flatten(1), density.flatten(1)))
     return TaskScores(
         *(float(torch.cat(values).mean()) for values in (right, overlaps, correlations))

@@ -28,6 +28,8 @@ TRAINING, TEST = 1, 2
 # As the published networks were shown it, a tilt series, and a tilt series of another microscope.
 RECIPE_ONE = Conditions(snr_range=(SNR, SNR))
 TILT_SERIES = Conditions(microscopies=("tilt_series",), snr_range=(SNR, SNR))
+# The central structure has others beside it: there is something to segment.
+CROWDED = TILT_SERIES.model_copy(update={"n_neighbours": (1, 3)})
 RECIPE_TWO = Conditions(
     microscopies=("tilt_series",), snr_range=(0.5, 0.5), defocus_range_um=(3.0, 3.0)
 )

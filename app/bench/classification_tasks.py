@@ -7,8 +7,8 @@ from scipy.stats import ttest_rel
 
 from app.bench.classification_runs import OURS, Runs
 from app.bench.classification_sets import (
+    CROWDED,
     TEST,
-    TILT_SERIES,
     TRAIN_EACH,
     TRAINING,
     made_set,
@@ -24,8 +24,6 @@ from models.multi_task_training import (
     task_scores,
 )
 
-# The central structure has others beside it: there is something to segment.
-CROWDED = TILT_SERIES.model_copy(update={"n_neighbours": (1, 3)})
 TOGETHER = "together"
 RUNS: dict[str, TaskWeights] = {
     TOGETHER: TaskWeights(),

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 
 from engine.errors import BadInputError
 from models.architectures.ada3d import DomainDiscriminator, ada3d
 from models.architectures.layers import PoolThree, Residue
 from models.architectures.ssn3d import Ssn3D
 from models.architectures.ssn3d_fcn import Ssn3DFcn
-from models.arithmetic import multiply_adds
+from models.arithmetic import multiply_adds, multiply_adds_of
 from models.table import CLASSIFIERS
 
 # With boxes of 40 voxels and 22 classes, counted from the authors' programs.
@@ -85,3 +86,12 @@ def test_a_residue_joins_channels_and_pools_take_what_is_left():
     assert (joined[:, :2] == 1).all()
     assert PoolThree()(torch.zeros((1, 1, 13, 13, 13))).shape[2:] == (4, 4, 4)
     assert PoolThree()(torch.zeros((1, 1, 2, 2, 2))).shape[2:] == (1, 1, 1)
+
+
+def test_multiply_adds_are_those_of_every_tap_and_place():
+    with torch.device("meta"):
+        network = nn.Sequential(
+            nn.Conv3d(1, 3, 3, padding=1), nn.Conv3d(3, 5, 2, 2), nn.ConvTranspose3d(5, 2, 2, 2)
+        )
+        counted = multiply_adds_of(network, 8)
+    assert counted == 27 * 3 * 8**3 + 8 * 3 * 5 * 4**3 + 5 * 2 * 8 * 4**3

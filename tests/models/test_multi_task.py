@@ -5,10 +5,14 @@ from torch.nn import functional
 
 from engine.errors import BadInputError
 from models.architectures.multi_task import MultiTask
+from models.architectures.unet import UNet3D
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_training import FitParams, fit
 from models.multi_task_training import (
     TaskWeights,
+    mask_objective,
+    mask_overlaps,
+    mask_validation,
     multi_task_objective,
     multi_task_validation,
     task_scores,
@@ -78,3 +82,33 @@ def test_targets_are_asked_for():
     bare = LabelledSubtomograms(data.images, data.kinds, NAMES)
     with pytest.raises(BadInputError, match="a mask and a density"):
         task_scores(MultiTask(3, (4, 8, 8)), bare)
+
+
+def test_a_network_of_the_mask_alone_learns_it():
+    torch.manual_seed(0)
+    network = fit(
+        UNet3D((4, 8), 1),
+        bodies(n=40),
+        FitParams(epochs=12, batch=12, learning_rate=0.01),
+        objective=mask_objective,
+        validation=mask_validation,
+    ).network
+    overlaps = mask_overlaps(network, bodies(seed=5))
+    assert overlaps.shape == (60,)
+    assert float(overlaps.mean()) > 0.7
+    assert mask_validation(network, bodies(seed=5)) == pytest.approx(-float(overlaps.mean()))
+
+
+@pytest.mark.parametrize(("grown", "overlap"), [(0, 1.0), (1, 0.5)])
+def test_overlap_is_intersection_over_union(grown, overlap):
+    mask = torch.zeros(1, 2, 4, 4, 4)
+    mask[:, 0, :2] = 1.0
+    data = LabelledSubtomograms(torch.zeros(1, 1, 4, 4, 4), torch.zeros(1).long(), ("one",), mask)
+
+    class Fixed(torch.nn.Module):
+        def forward(self, images):
+            logits = torch.full_like(images, -1.0)
+            logits[:, :, : 2 + 2 * grown] = 1.0
+            return logits
+
+    assert float(mask_overlaps(Fixed(), data)) == pytest.approx(overlap)
