@@ -17,8 +17,10 @@ from diagnostics.report_blocks import (
 from diagnostics.report_text import interval_text, percent, with_unit
 from diagnostics.report_values import CaseReport, TomogramEvidence
 from engine.data.measurements import Measurement
+from engine.data.organelles import Organelle
 
 MAX_LISTED = 12
+STATE_WORDS = {"round_crista_poor": "round, crista-poor"}
 
 
 def model_part(report: CaseReport) -> Part:
@@ -182,9 +184,10 @@ def _mitochondria(item: TomogramEvidence) -> Grid:
     columns = (
         Column("Mitochondrion", 18),
         Column("Volume (µm³)", 16),
-        Column("z, y, x (nm)", 26),
-        Column("Cut by the border", 20),
-        Column("Confidence", 20),
+        Column("z, y, x (nm)", 20),
+        Column("Cut by the border", 14),
+        Column("Confidence", 12),
+        Column("State", 20),
     )
     rows = [
         (
@@ -193,10 +196,18 @@ def _mitochondria(item: TomogramEvidence) -> Grid:
             ", ".join(f"{position / 10:.0f}" for position in one.centroid_angst),
             "yes" if one.touches_border else "no",
             percent(one.confidence),
+            _state(one),
         )
         for one in found[:MAX_LISTED]
     ]
     return Grid(columns, tuple(rows), _listed("Mitochondria", item, len(found), "largest"))
+
+
+def _state(one: Organelle) -> str:
+    """In words, with its probability; a dash where none was told."""
+    if one.state is None or one.state_probability is None:
+        return "–"
+    return f"{STATE_WORDS.get(one.state, one.state)}, {percent(one.state_probability)}"
 
 
 def _microtubules(item: TomogramEvidence) -> Grid:

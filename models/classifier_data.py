@@ -13,6 +13,8 @@ from engine.errors import BadInputError
 # Axes of (n, c, z, y, x) whose reversal is half a turn about z, y or x: these keep the hand of a
 # structure and a symmetric missing wedge.
 HALF_TURNS = ((), (3, 4), (2, 4), (2, 3))
+# Every reversal: for what has no hand, in a wedge that has none.
+MIRRORED = ((), (2,), (3,), (4,), (2, 3), (2, 4), (3, 4), (2, 3, 4))
 LARGEST_ROLL_VOX = 1
 # Standard deviation of the noise that is added, of an image of unit variance.
 ADDED_NOISE = 0.1
@@ -133,13 +135,19 @@ def epoch_batches(
         yield order[start : start + batch]
 
 
-def augmented(data: LabelledSubtomograms, rng: np.random.Generator) -> LabelledSubtomograms:
-    """Half turns, a voxel's shift, a little noise, other contrast: each image on its own."""
+def augmented(
+    data: LabelledSubtomograms, rng: np.random.Generator, *, mirrored: bool = False
+) -> LabelledSubtomograms:
+    """Half turns, a voxel's shift, a little noise, other contrast: each image on its own.
+
+    `mirrored` adds mirror images, for what has no hand.
+    """
+    turns = MIRRORED if mirrored else HALF_TURNS
     n_images = data.images.shape[1]
     whole = data.images if data.targets is None else torch.cat([data.images, data.targets], dim=1)
     changed = torch.empty_like(whole)
     for index, volumes in enumerate(whole):
-        turned = torch.flip(volumes[None], HALF_TURNS[rng.integers(len(HALF_TURNS))])
+        turned = torch.flip(volumes[None], turns[rng.integers(len(turns))])
         shift = rng.integers(-LARGEST_ROLL_VOX, LARGEST_ROLL_VOX + 1, size=3)
         changed[index] = torch.roll(turned[0], tuple(int(one) for one in shift), (1, 2, 3))
     images = changed[:, :n_images]

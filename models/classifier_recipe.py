@@ -83,6 +83,8 @@ class ClassifierRecipe(BaseModel):
     density_weight
         Of the structure's density, which a decoder is asked for in training beside the class
         (`models.density_teaching`); 0 for none.
+    mirrored
+        Show mirror images too: for what has no hand, as organelles.
     int8
         Write `NAME-int8` beside it, with convolutions of eight bits (`models.classifier_int8`).
     start_from, teacher
@@ -108,6 +110,7 @@ class ClassifierRecipe(BaseModel):
     optimiser: Literal["adamw", "sgd"] = "adamw"
     patience: int = Field(default=0, ge=0)
     augment: bool = True
+    mirrored: bool = False
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     seed: int = 0
     density_weight: float = Field(default=0.0, ge=0)
@@ -141,6 +144,7 @@ class ClassifierRecipe(BaseModel):
             optimiser=self.optimiser,
             patience=self.patience,
             augment=self.augment,
+            mirrored=self.mirrored,
             label_smoothing=self.label_smoothing,
             seed=self.seed,
         )

@@ -49,6 +49,8 @@ class FitParams:
         Share of every class that is kept for validation.
     balanced
         Draw classes alike, whatever their numbers.
+    mirrored
+        Augment by mirror images too: for what has no hand.
     """
 
     epochs: int
@@ -61,6 +63,7 @@ class FitParams:
     held_out: float = 0.1
     balanced: bool = True
     augment: bool = True
+    mirrored: bool = False
     seed: int = 0
 
 
@@ -203,7 +206,7 @@ class _Run:
                 continue
             batch = self.shown.take(index)
             if self.params.augment:
-                batch = augmented(batch, rng)
+                batch = augmented(batch, rng, mirrored=self.params.mirrored)
             self.optimiser.zero_grad()
             self.objective(self.network(batch.images.to(device)), batch, index).backward()
             self.optimiser.step()

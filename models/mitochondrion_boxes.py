@@ -69,17 +69,23 @@ def build_boxes(
     rng = np.random.default_rng([pool.seed, index, box_vox])
     centres = np.array([one.centroid_angst for one in chosen]).reshape(-1, 3) / 10.0
     centres += rng.normal(0.0, CENTRE_ERROR_NM, centres.shape)
+    shown = [number for number, one in enumerate(chosen) if one.shown_state is not None]
     boxes = np.empty((0, box_vox, box_vox, box_vox), dtype=np.float16)
-    if chosen:
-        look = Look(made.tomogram.voxels, made.tomogram.voxel_size_angst / 10.0)
+    if shown:
+        voxel_nm = made.tomogram.voxel_size_angst / 10.0
+        numbers = [chosen[number].instance_id for number in shown]
+        look = Look(made.tomogram.voxels, voxel_nm)
         stack = SubtomogramStack(
-            boxes_about(look, centres, box_vox, voxel_size_nm),
+            boxes_about(
+                look, centres[shown], numbers, made.truth.instances, voxel_nm, box_vox,
+                voxel_size_nm,
+            ),
             10.0 * voxel_size_nm,
-            tuple(str(one.instance_id) for one in chosen),
-            ("",) * len(chosen),
+            tuple(str(number) for number in numbers),
+            ("",) * len(numbers),
             made.tomogram.provenance,
-        )
+        )  # fmt: skip
         boxes = normalised(stack).astype(np.float16)
-    kinds = [MITOCHONDRION_STATES.index(str(one.state)) for one in chosen]
+    kinds = [MITOCHONDRION_STATES.index(str(chosen[number].shown_state)) for number in shown]
     with fresh_folder(path) as folder:
         np.savez(folder / BOXES_FILE, boxes=boxes, kinds=np.array(kinds, dtype=np.int8))

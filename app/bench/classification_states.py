@@ -66,9 +66,9 @@ def named_field(number: int, device: str) -> NamedField:
     z, y, x = tomogram.voxels.shape
     bodies = view.bodies(InstanceParams())
     ids, organelles = paint_bodies(bodies, (z, y, x), voxel_nm, view.voxel_size_nm)
-    named = with_states(organelles, look, networks.states, tomogram.provenance)
+    named = with_states(organelles, ids, voxel_nm, look, networks.states, tomogram.provenance)
     found = {one.instance_id: one.state for one in named}
-    true = {one.instance_id: one.state for one in made.truth.organelles}
+    true = {one.instance_id: one.shown_state for one in made.truth.organelles}
     is_mitochondrion = {one.instance_id for one in named if one.organelle_class == "mitochondrion"}
     pairs = [
         (state, found[mine])

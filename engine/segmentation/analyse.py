@@ -94,7 +94,7 @@ def analyse_tomogram(
         organelles = with_matrix_granules(organelles, ids, voxel_nm, small)
     provenance = _provenance(tomogram, networks, params)
     if networks.states is not None:
-        organelles = with_states(organelles, look, networks.states, provenance)
+        organelles = with_states(organelles, ids, voxel_nm, look, networks.states, provenance)
     ribosomes = find_ribosomes(small, (z, y, x), voxel_nm, filaments)
     report(0.95)
     drawn = _with_balls(fine, ribosomes, (z, y, x), voxel_nm)

@@ -5,14 +5,17 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from scipy import ndimage
 
-from engine.data.arrays import Float32s, Float64s
+from engine.data.arrays import Bools, Float32s, Float64s, UInt16s
 from engine.data.classification import Classification
 from engine.data.organelles import Organelle
 from engine.data.provenance import FileDigest, Provenance
 from engine.data.subtomograms import SubtomogramStack
 from engine.segmentation.known_spectrum import Look
-from engine.segmentation.resampling import box_around, resample
+from engine.segmentation.resampling import box_around, nearest_index, resample
+
+RIM_NM = 30.0
 
 
 class StateSpec(Protocol):
@@ -48,12 +51,19 @@ class StateNetwork(Protocol):
 
 
 def with_states(
-    organelles: Sequence[Organelle], look: Look, network: StateNetwork, provenance: Provenance
+    organelles: Sequence[Organelle],
+    ids: UInt16s,
+    voxel_nm: float,
+    look: Look,
+    network: StateNetwork,
+    provenance: Provenance,
 ) -> tuple[Organelle, ...]:
     """Mitochondria with their state and its probability; none where it is unlike all known ones.
 
     Parameters
     ----------
+    ids
+        uint16 (z, y, x), instances on a grid of `voxel_nm`.
     look
         The tomogram as the other networks are shown it.
     """
@@ -61,11 +71,11 @@ def with_states(
     if not chosen:
         return tuple(organelles)
     centres_nm = np.array([one.centroid_angst for one in chosen]) / 10.0
-    boxes = boxes_about(look, centres_nm, network.spec.box_vox, network.spec.voxel_size_nm)
+    numbers = [one.instance_id for one in chosen]
+    box_vox, box_nm = network.spec.box_vox, network.spec.voxel_size_nm
+    boxes = boxes_about(look, centres_nm, numbers, ids, voxel_nm, box_vox, box_nm)
     names = tuple(str(one.instance_id) for one in chosen)
-    stack = SubtomogramStack(
-        boxes, 10.0 * network.spec.voxel_size_nm, names, ("",) * len(chosen), provenance
-    )
+    stack = SubtomogramStack(boxes, 10.0 * box_nm, names, ("",) * len(chosen), provenance)
     named = network.classify(stack)
     states = {
         one.instance_id: (named.class_names[kind], float(probability[kind]))
@@ -81,8 +91,44 @@ def with_states(
     return tuple(found)
 
 
-def boxes_about(look: Look, centres_nm: Float64s, box_vox: int, voxel_size_nm: float) -> Float32s:
-    """Boxes (n, z, y, x) about points (n, 3), filled with their own mean beyond the volume."""
-    volume = resample(look.voxels, voxel_size_nm / look.voxel_nm)
-    corners = np.rint(centres_nm / voxel_size_nm).astype(np.int64) - box_vox // 2
-    return np.stack([box_around(volume, corner, box_vox)[0] for corner in corners])
+def boxes_about(
+    look: Look,
+    centres_nm: Float64s,
+    numbers: Sequence[int],
+    ids: UInt16s,
+    voxel_nm: float,
+    box_vox: int,
+    box_nm: float,
+) -> Float32s:
+    """Boxes (n, z, y, x) of voxels of `box_nm` about bodies; what is not near them is left out.
+
+    Beyond `RIM_NM` of a body, and beyond the volume, a box holds the median of that rim: what else
+    lies about is no sign of a state.
+
+    Parameters
+    ----------
+    numbers
+        Ids of the bodies in `ids` (grid of `voxel_nm`), as many as centres (n, 3).
+    """
+    volume = resample(look.voxels, box_nm / look.voxel_nm)
+    at = [
+        nearest_index(n, box_nm / voxel_nm, size)
+        for n, size in zip(volume.shape, ids.shape, strict=True)
+    ]
+    owner = ids[np.ix_(*at)].astype(np.float32)
+    corners = np.rint(centres_nm / box_nm).astype(np.int64) - box_vox // 2
+    boxes = []
+    for corner, number in zip(corners, numbers, strict=True):
+        box, _ = box_around(volume, corner, box_vox)
+        inside, _ = box_around(np.ones_like(volume), corner, box_vox, fill=0.0)
+        own = box_around(owner, corner, box_vox, fill=0.0)[0] == number
+        boxes.append(with_rim_alone(box, own, inside > 0, box_nm))
+    return np.stack(boxes)
+
+
+def with_rim_alone(box: Float32s, own: Bools, inside: Bools, box_nm: float) -> Float32s:
+    """A box whose voxels far from a body, or not in the volume, have the median of its rim."""
+    near = ndimage.binary_dilation(own, iterations=max(1, round(RIM_NM / box_nm))) & inside
+    rim = near & ~own
+    level = float(np.median(box[rim])) if rim.any() else float(box.mean())
+    return np.where(near, box, np.float32(level))

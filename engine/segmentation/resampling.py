@@ -132,14 +132,18 @@ def resample_nearest(volume: AnyArray, shape: tuple[int, int, int], ratio: float
     return volume[np.ix_(z, y, x)]
 
 
-def box_around(voxels: Float32s, low: Ints, side: int) -> tuple[Float32s, float]:
+def box_around(
+    voxels: Float32s, low: Ints, side: int, fill: float | None = None
+) -> tuple[Float32s, float]:
     """A cube (z, y, x) from `low` on, and the share of it that the volume holds.
 
-    What lies outside is filled with the mean of what lies inside.
+    What lies outside is filled with `fill`, or with the mean of what lies inside.
     """
     start = np.clip(low, 0, voxels.shape)
     stop = np.clip(low + side, 0, voxels.shape)
     inside = voxels[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    box = np.full((side,) * 3, inside.mean() if inside.size else 0.0, dtype=np.float32)
+    if fill is None:
+        fill = float(inside.mean()) if inside.size else 0.0
+    box = np.full((side,) * 3, fill, dtype=np.float32)
     box[tuple(slice(a, b) for a, b in zip(start - low, stop - low, strict=True))] = inside
     return box, inside.size / side**3

@@ -10,7 +10,7 @@ from torch import Tensor
 from engine import __version__
 from engine.data.arrays import Bools, Float32s, Float64s, UInt8s, UInt16s
 from engine.data.filaments import Filament
-from engine.data.labels import CLASS_IDS, CLASS_NAMES
+from engine.data.labels import CLASS_IDS, CLASS_NAMES, NORMAL_STATE
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.tomogram import Tomogram
 from engine.simulation.artefacts import paint_actin, paint_carbon, paint_gold, paint_ice
@@ -35,13 +35,16 @@ CORE_RADIUS_NM = 9.0
 RIBOSOME_RADIUS_NM = 8.0
 # A true instance has at least this volume inside the field.
 SMALLEST_INSTANCE_UM3 = 1e-3
+# Of a mitochondrion's volume: less shows a poor one, twice as much a normal one.
+FEW_CRISTAE = 0.04
 
 
 @dataclass(frozen=True)
 class TrueInstance:
     """One organelle of the truth: its id in `Truth.instances`, class and volume in the field.
 
-    `state` is one of `MITOCHONDRION_STATES`, None where the scene knows none.
+    `state` is one of `MITOCHONDRION_STATES`, None where the scene knows none; `crista_share` is the
+    volume of cristae over its own, within the field.
     """
 
     instance_id: int
@@ -50,6 +53,20 @@ class TrueInstance:
     centroid_angst: tuple[float, float, float]
     touches_border: bool
     state: str | None = None
+    crista_share: float = 0.0
+
+    @property
+    def shown_state(self) -> str | None:
+        """The state, where what lies in the field shows it.
+
+        A small body may have been meant to hold cristae and got none; those with few show neither.
+        """
+        few = self.crista_share < FEW_CRISTAE
+        if self.state == "round_crista_poor":
+            return self.state if few else None
+        if self.state == NORMAL_STATE:
+            return self.state if self.crista_share >= 2.0 * FEW_CRISTAE else None
+        return self.state
 
 
 @dataclass(frozen=True)
@@ -244,14 +261,22 @@ def _truth(painted: PaintedScene, params: SimulationParams) -> Truth:
         matrix_granule=cut(canvas.matrix_granule),
         matrix_granules_angst=inside(painted.granules_nm),
         organelles=_true_instances(
-            instances, regions, params.acquisition.voxel_size_nm, painted.states
+            instances,
+            regions,
+            cut(canvas.crista),
+            params.acquisition.voxel_size_nm,
+            painted.states,
         ),
         filaments=filaments_in_field(painted.lines_nm, params.scene.shape, canvas.voxel_size_nm),
     )
 
 
 def _true_instances(
-    instances: UInt16s, regions: UInt8s, voxel_size_nm: float, states: Sequence[str | None]
+    instances: UInt16s,
+    regions: UInt8s,
+    crista: Bools,
+    voxel_size_nm: float,
+    states: Sequence[str | None],
 ) -> tuple[TrueInstance, ...]:
     voxel_um3 = (voxel_size_nm * 1e-3) ** 3
     # Gold or ice painted over an organelle leaves its instance id: the class is the majority.
@@ -275,6 +300,7 @@ def _true_instances(
                 centroid_angst=(z, y, x),
                 touches_border=int(instance_id) in on_border,
                 state=states[int(instance_id) - 1] if states else None,
+                crista_share=float(crista[tuple(where.T)].mean()),
             )
         )
     return tuple(found)

@@ -119,6 +119,25 @@ def test_half_turns_keep_the_hand_and_go_back():
         torch.testing.assert_close(torch.flip(torch.flip(image, axes), axes), image)
 
 
+def test_mirror_images_are_shown_only_where_asked_for():
+    """A ramp along all axes: its signs tell which are reversed."""
+    axis = torch.linspace(-2.0, 2.0, 12)
+    ramp = axis[:, None, None] + 10 * axis[:, None] + 100 * axis
+    data = LabelledSubtomograms(ramp.expand(60, 1, 12, 12, 12).clone(), torch.arange(60) % 3, NAMES)
+    middle = slice(3, 9)
+
+    def reversals(mirrored):
+        images = augmented(data, np.random.default_rng(0), mirrored=mirrored).images[:, 0]
+        inner = images[:, middle, middle, middle]
+        slopes = torch.stack(
+            [inner.mean(dim=[d for d in (1, 2, 3) if d != k]).diff(dim=1).sum(1) for k in (1, 2, 3)]
+        )
+        return {tuple(one) for one in (slopes < 0).T.tolist()}
+
+    assert len(reversals(True)) == 8
+    assert reversals(False) == {one for one in reversals(True) if sum(one) in (0, 2)}
+
+
 def test_what_is_known_of_voxels_moves_along():
     """A mask that is where the image is bright still is after turning and moving."""
     data = balls()

@@ -2,6 +2,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from engine.data.classification import Classification
 from engine.data.labels import MITOCHONDRION_STATES
@@ -47,6 +48,15 @@ def balls(*centres_nm_and_values):
     return Look(voxels, VOXEL_NM)
 
 
+def ids_of(*centres_nm):
+    grid = np.indices(SHAPE) * VOXEL_NM
+    ids = np.zeros(SHAPE, np.uint16)
+    for number, centre in enumerate(centres_nm, start=1):
+        away = sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True))
+        ids[away < 30.0**2] = number
+    return ids
+
+
 def test_every_mitochondrion_is_shown_at_its_place_and_named():
     network = Brightness()
     look = balls((75, 80, 80, 1.0), (75, 200, 210, 0.2), (75, 80, 220, 20.0))
@@ -57,6 +67,8 @@ def test_every_mitochondrion_is_shown_at_its_place_and_named():
             organelle(3, (75, 200, 210)),
             organelle(4, (75, 80, 220)),
         ],
+        ids_of((75, 80, 80), (75, 150, 150), (75, 200, 210), (75, 80, 220)),
+        VOXEL_NM,
         look,
         network,
         Provenance("0", "0"),
@@ -70,12 +82,24 @@ def test_every_mitochondrion_is_shown_at_its_place_and_named():
 def test_nothing_is_asked_where_there_is_no_mitochondrion():
     network = Brightness()
     others = [organelle(1, (75, 80, 80), "vesicle")]
-    assert with_states(others, balls(), network, Provenance("0", "0")) == tuple(others)
+    given = (ids_of((75, 80, 80)), VOXEL_NM, balls(), network, Provenance("0", "0"))
+    assert with_states(others, *given) == tuple(others)
     assert network.shown == []
 
 
-def test_a_box_beyond_the_volume_is_filled_with_its_own_mean():
+def test_a_box_shows_a_body_and_its_rim_and_nothing_else():
+    look = balls((75, 150, 100, 1.0), (75, 150, 200, 50.0))
+    ids = ids_of((75, 150, 100), (75, 150, 200))
+    (box,) = boxes_about(look, np.array([[75.0, 150.0, 100.0]]), [1], ids, VOXEL_NM, 24, 10.0)
+    assert box.shape == (24, 24, 24)
+    assert box[12, 12, 12] == pytest.approx(1.0, abs=0.1)
+    # The bright neighbour is 100 nm away, far beyond the rim.
+    assert box.max() < 1.2
+    assert box[12, 12, -1] == pytest.approx(0.0, abs=0.05)
+
+
+def test_beyond_the_volume_is_what_the_rim_holds():
     look = replace(balls(), voxels=np.full(SHAPE, 3.0, np.float32))
-    boxes = boxes_about(look, np.array([[0.0, 0.0, 297.5]]), 8, 10.0)
-    assert boxes.shape == (1, 8, 8, 8)
-    np.testing.assert_allclose(boxes, 3.0, rtol=1e-5)
+    ids = ids_of((0.0, 0.0, 297.5))
+    (box,) = boxes_about(look, np.array([[0.0, 0.0, 297.5]]), [1], ids, VOXEL_NM, 8, 10.0)
+    np.testing.assert_allclose(box, 3.0, rtol=1e-5)
