@@ -13,6 +13,7 @@ from torch import nn
 
 from app.bench.classification_runs import OURS, Runs, accuracy_row, right
 from app.bench.classification_sets import (
+    PUBLISHED,
     RECIPE_TWO,
     TEST,
     TRAIN_EACH,
@@ -32,6 +33,7 @@ from models.domain_adaptation import (
     with_target_spectrum,
     with_target_statistics,
 )
+from models.self_training import adapted_by_own_answers
 
 NETWORK, TEST_TWO_EACH, GOAL = "compact", 200, 0.66
 # Ranges of Cryo-Shift (Bandyopadhyay et al. 2022, PMC10060710), of the microscope of recipe one.
@@ -94,11 +96,20 @@ def _ways(
     def randomised() -> nn.Module:
         return runs.trained(NETWORK, 0, OURS, key="randomised", data=wide()).network
 
-    def ours() -> nn.Module:
-        """Randomised conditions, the target's spectrum, the target's statistics."""
-        changed = replace(wide(), images=with_target_spectrum(wide().images, mean_power(images)))
-        fitted = runs.trained(NETWORK, 0, OURS, key="all-of-recipe-two", data=changed)
+    @cache
+    def like_target() -> LabelledSubtomograms:
+        """Randomised conditions, the target's spectrum."""
+        return replace(wide(), images=with_target_spectrum(wide().images, mean_power(images)))
+
+    def with_both() -> nn.Module:
+        fitted = runs.trained(NETWORK, 0, OURS, key="all-of-recipe-two", data=like_target())
         return with_target_statistics(fitted.network, images)
+
+    def ours() -> nn.Module:
+        """Begun with features of random complexes; then taught by its own surest answers."""
+        fitted = runs.begun(PUBLISHED, key="begun-of-recipe-two", data=like_target())
+        begun = with_both() if fitted is None else fitted.network
+        return adapted_by_own_answers(begun, like_target(), images, on_progress=runs.on_training)
 
     return {
         "statistics": lambda: with_target_statistics(network, images),
@@ -111,5 +122,6 @@ def _ways(
         "3d_ada_of_two_sources": several,
         "spectrum": of_spectrum,
         "randomisation": randomised,
+        "randomisation_spectrum_statistics": with_both,
         "all_of_ours": ours,
     }

@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from app.bench.classification_ideal import ideal_classes
-from app.bench.classification_runs import BEGUN, PAPERS, Runs, accuracy_row, right
+from app.bench.classification_runs import EMBEDDING_MODEL, PAPERS, Runs, accuracy_row, right
 from app.bench.classification_sets import (
     BOX_VOX,
     RECIPE_ONE,
@@ -19,7 +19,6 @@ from app.bench.classification_sets import (
     View,
     unseen_set,
 )
-from app.bench.classification_unseen import EMBEDDING_MODEL
 from app.bench.result import BenchRow
 from engine import __version__
 from engine.classification.classifier import SubtomogramClassifier
@@ -29,10 +28,8 @@ from engine.data.subtomograms import SubtomogramStack
 from engine.simulation.subtomogram_params import SubtomogramParams
 from models.architectures.compact import EMBEDDING
 from models.arithmetic import multiply_adds, n_weights
-from models.classifier_start import begin_with
 from models.classifier_training import Fitted, logits_of
 from models.classifier_writing import Deployment, deployment_of, features_of, write_classifier
-from models.registry import TRAINED_FOLDER
 from models.table import CLASSIFIERS
 
 CHAPTER = (
@@ -40,8 +37,6 @@ CHAPTER = (
     "dsrf3d_v2_s3",
 )  # fmt: skip
 N_IDEAL = 500
-# Whose statistics the BatchNorms of a begun network start with.
-FIRST_IMAGES = 512
 SPEED_BOX_VOX, SPEED_COUNT, STUDENT = 32, 10_000, "compact_small"
 
 
@@ -85,14 +80,9 @@ def _limit_row(runs: Runs) -> BenchRow:
 
 def _begun_rows(runs: Runs, view: View) -> list[BenchRow]:
     """The same training set, but first weights from the shipped embedding of other structures."""
-    folder = TRAINED_FOLDER / EMBEDDING_MODEL
-    if not folder.is_dir():
+    fitted = runs.begun(view, key=f"compact-begun{view.suffix}-0")
+    if fitted is None:
         return []
-    shown = torch.split(runs.training(0, view).images[:FIRST_IMAGES], 64)
-    fitted = runs.trained(
-        "compact", 0, BEGUN, view=view, key=f"compact-begun{view.suffix}-0",
-        start=lambda network: begin_with(network, folder, shown),
-    )  # fmt: skip
     return [
         accuracy_row(
             f"accuracy_of_compact_begun_with_{EMBEDDING_MODEL}{view.suffix}",

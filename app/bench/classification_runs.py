@@ -23,7 +23,9 @@ from app.bench.result import BenchRow, bootstrap_mean
 from engine.data.arrays import Bools
 from models.arithmetic import multiply_adds
 from models.classifier_data import LabelledSubtomograms
+from models.classifier_start import begin_with
 from models.classifier_training import FitParams, Fitted, Objective, Validation, fit, logits_of
+from models.registry import TRAINED_FOLDER
 from models.table import CLASSIFIERS
 
 SEEDS = {"quick": (0,), "full": (0, 1, 2)}
@@ -31,6 +33,10 @@ TEST_EACH = 1000
 # What the quick tier trains; larger networks are scored where the work folder holds them.
 LARGEST_QUICK = 0.2e9
 FINISHED = "finished"
+# Features that were learnt from random complexes alone.
+EMBEDDING_MODEL = "embedding-1"
+# Whose statistics the BatchNorms of a begun network start with.
+FIRST_IMAGES = 512
 
 OURS = FitParams(epochs=24)
 # From features that are learnt already.
@@ -85,6 +91,20 @@ class Runs:
     def compact(self, view: View, seed: int = 0) -> Fitted:
         """Ours, from random weights."""
         return self.trained("compact", seed, OURS, view=view)
+
+    def begun(
+        self, view: View, *, key: str, data: LabelledSubtomograms | None = None
+    ) -> Fitted | None:
+        """`compact` that begins with the shipped embedding; None where there is none."""
+        folder = TRAINED_FOLDER / EMBEDDING_MODEL
+        if not folder.is_dir():
+            return None
+        data = self.training(0, view) if data is None else data
+        shown = torch.split(data.images[:FIRST_IMAGES], 64)
+        return self.trained(
+            "compact", 0, BEGUN, view=view, key=key, data=data,
+            start=lambda network: begin_with(network, folder, shown),
+        )  # fmt: skip
 
     def has(self, name: str, key: str) -> bool:
         """Whether there is a network to score: this tier trains its size, or it is finished."""

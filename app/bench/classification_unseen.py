@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from app.bench.classification_runs import Runs
+from app.bench.classification_runs import EMBEDDING_MODEL, Runs
 from app.bench.classification_sets import VIEWS, View, unseen_set
 from app.bench.result import BenchRow, bootstrap_mean
 from engine.classification.prototypes import prototypes_of
@@ -14,8 +14,6 @@ from models.classifier_start import outputs_of
 from models.classifier_writing import features_of
 from models.registry import TRAINED_FOLDER
 
-# Features that were learnt from random complexes alone.
-EMBEDDING_MODEL = "embedding-1"
 EPISODES, QUERIES, SHOTS = 1000, 15, (1, 5)
 GOALS = {1: 0.78, 5: 0.87}
 PUBLISHED = {1: 0.7644, 5: 0.86}
