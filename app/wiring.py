@@ -19,6 +19,7 @@ ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
 SPECTRUM_FILE = ORDINARY_FILE.with_name("spectrum.json")
 COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-8", "pseudo-1"
 SMALL_BODIES_MODEL = "small-bodies-1"
+STATES_MODEL = "mitochondrion-states-1"
 
 
 @lru_cache(maxsize=2)
@@ -36,6 +37,7 @@ def shipped_networks(device: str = "auto") -> Networks:
         ordinary=read_ordinary(ORDINARY_FILE),
         spectrum=read_spectrum_range(SPECTRUM_FILE),
         small_bodies=load_network(model_folder(SMALL_BODIES_MODEL), device),
+        states=SubtomogramClassifier(model_folder(STATES_MODEL), device),
     )
 
 
@@ -59,6 +61,7 @@ def chosen_networks(coarse: str | None, fine: str | None, device: str = "auto") 
         ordinary=shipped.ordinary if coarse is None else None,
         spectrum=shipped.spectrum,
         small_bodies=shipped.small_bodies,
+        states=shipped.states,
     )
     for task, network in (("coarse", networks.coarse), ("fine", networks.fine)):
         if network.spec.task != task:

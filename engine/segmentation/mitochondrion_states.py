@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from engine.data.arrays import Bools, Float32s, Float64s, UInt16s
 from engine.data.classification import Classification
+from engine.data.labels import MITOCHONDRION_STATES
 from engine.data.organelles import Organelle
 from engine.data.provenance import FileDigest, Provenance
 from engine.data.subtomograms import SubtomogramStack
@@ -16,6 +17,8 @@ from engine.segmentation.known_spectrum import Look
 from engine.segmentation.resampling import box_around, nearest_index, resample
 
 RIM_NM = 30.0
+# Axes of (n, z, y, x): mitochondria have no hand, and the network learnt from mirror images.
+REVERSALS = ((), (1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))
 
 
 class StateSpec(Protocol):
@@ -74,21 +77,34 @@ def with_states(
     numbers = [one.instance_id for one in chosen]
     box_vox, box_nm = network.spec.box_vox, network.spec.voxel_size_nm
     boxes = boxes_about(look, centres_nm, numbers, ids, voxel_nm, box_vox, box_nm)
-    names = tuple(str(one.instance_id) for one in chosen)
-    stack = SubtomogramStack(boxes, 10.0 * box_nm, names, ("",) * len(chosen), provenance)
-    named = network.classify(stack)
+    probabilities, is_none = _named(boxes, network, provenance)
     states = {
-        one.instance_id: (named.class_names[kind], float(probability[kind]))
-        for one, kind, probability, is_none in zip(
-            chosen, named.kinds, named.probabilities, named.is_none, strict=True
-        )
-        if not is_none
+        number: (MITOCHONDRION_STATES[int(each.argmax())], float(each.max()))
+        for number, each, unknown in zip(numbers, probabilities, is_none, strict=True)
+        if not unknown
     }
     found = []
     for one in organelles:
         state, probability = states.get(one.instance_id, (None, None))
         found.append(replace(one, state=state, state_probability=probability))
     return tuple(found)
+
+
+def _named(
+    boxes: Float32s, network: StateNetwork, provenance: Provenance
+) -> tuple[Float64s, Bools]:
+    """Mean probabilities (n, states) over all mirror images, and what most of these call none."""
+    n = len(boxes)
+    shown = np.concatenate([np.flip(boxes, axes) for axes in REVERSALS])
+    names = tuple(str(number) for number in range(len(shown)))
+    stack = SubtomogramStack(
+        shown, 10.0 * network.spec.voxel_size_nm, names, ("",) * len(shown), provenance
+    )
+    found = network.classify(stack)
+    order = [found.class_names.index(one) for one in MITOCHONDRION_STATES]
+    probabilities = found.probabilities[:, order].reshape(len(REVERSALS), n, len(order))
+    votes = found.is_none.reshape(len(REVERSALS), n).mean(axis=0)
+    return np.asarray(probabilities.mean(axis=0)), np.asarray(votes > 0.5)
 
 
 def boxes_about(
