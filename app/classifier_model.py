@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from app.structures import read_structures
 from engine.classification.classifier import read_classifier_spec
@@ -22,16 +23,20 @@ from models.classifier_training import Fitted, Objective, Renewal, fit, parts_of
 from models.classifier_writing import deployment_of, write_classifier
 from models.density_teaching import WithDecoder, density_objective, without_decoder
 from models.distilling import distillation_objective
+from models.domain_adaptation import mean_power, with_target_spectrum
 from models.mitochondrion_boxes import mitochondrion_set
 from models.registry import finished_folder
+from models.self_training import adapted_by_own_answers
 from models.table import CLASSIFIERS
 
 # Batches whose statistics a network's BatchNorms begin with.
 FIRST_BATCHES = 8
 # Labelled subtomograms of a class: with fewer, spread and calibration are not told.
 LEAST = 5
+# To adapt to: fewer hold no mean spectrum, and few sure answers.
+LEAST_UNLABELLED = 50
 # Of the time: the rest is training.
-MAKING_SHARE, FIELDS_SHARE = 0.1, 0.7
+MAKING_SHARE, FIELDS_SHARE, FITTING_SHARE = 0.1, 0.7, 0.75
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,14 @@ class ClassifierSources:
         Folder of the recipe's structures (.mrc).
     labelled
         A stack with labels (.h5, .star) in the place of simulation.
+    unlabelled
+        A stack of the origin that the classifier is for, without labels: what it is trained on
+        takes on its spectrum, then its own surest answers teach it (`models.self_training`).
     """
 
     densities: Path | None = None
     labelled: Path | None = None
+    unlabelled: Path | None = None
 
 
 def train_classifier(
@@ -77,8 +86,12 @@ def train_classifier(
     folders = {
         name: finished_folder(name, work) for name in (recipe.start_from, recipe.teacher) if name
     }
+    fitting = 1.0 if sources.unlabelled is None else FITTING_SHARE
     making = FIELDS_SHARE if recipe.mitochondria else MAKING_SHARE
+    target = None if sources.unlabelled is None else _target(sources.unlabelled, recipe)
     data, renewal = _training_set(recipe, sources, work, device, lambda f: on_progress(making * f))
+    if target is not None:
+        data, renewal = _like(target, data, renewal)
     torch.manual_seed(recipe.seed)
     network = CLASSIFIERS[recipe.architecture](recipe.box_vox, len(data.class_names))
     if recipe.start_from:
@@ -99,16 +112,53 @@ def train_classifier(
         renewal=renewal,
         folder=work / recipe.name,
         device=device,
-        on_progress=lambda f: on_progress(making + (1.0 - making) * f),
+        on_progress=lambda f: on_progress(making + (fitting - making) * f),
     )
     if recipe.density_weight:
         fitted = replace(fitted, network=without_decoder(fitted.network))
-    return _written(fitted, recipe, out, command)
+    if target is not None:
+        adapted = adapted_by_own_answers(
+            fitted.network, fitted.shown, target,
+            on_progress=lambda f: on_progress(fitting + (1.0 - fitting) * f),
+        )  # fmt: skip
+        fitted = replace(fitted, network=adapted)
+    return _written(fitted, recipe, out, command, 0 if target is None else len(target))
 
 
-def _written(fitted: Fitted, recipe: ClassifierRecipe, out: Path, command: str) -> dict[str, float]:
+def _target(path: Path, recipe: ClassifierRecipe) -> Tensor:
+    """Unlabelled subtomograms (n, 1, z, y, x) as the network is shown them."""
+    stack = at_sampling(
+        read_subtomograms(path, contrast="bright"), recipe.box_vox, 10.0 * recipe.voxel_size_nm
+    )
+    if len(stack) < LEAST_UNLABELLED:
+        raise BadInputError(
+            f"{path.name}: expected at least {LEAST_UNLABELLED} unlabelled subtomograms to adapt "
+            f"to, found {len(stack)}"
+        )
+    return torch.from_numpy(np.array(normalised(stack)))[:, None]
+
+
+def _like(
+    target: Tensor, data: LabelledSubtomograms, renewal: Renewal | None
+) -> tuple[LabelledSubtomograms, Renewal | None]:
+    """Training sets whose images have the target's mean power spectrum."""
+    power = mean_power(target)
+
+    def changed(known: LabelledSubtomograms) -> LabelledSubtomograms:
+        return replace(known, images=with_target_spectrum(known.images, power))
+
+    if renewal is None:
+        return changed(data), None
+    return changed(data), lambda epoch: changed(renewal(epoch))
+
+
+def _written(
+    fitted: Fitted, recipe: ClassifierRecipe, out: Path, command: str, n_unlabelled: int
+) -> dict[str, float]:
     deployment = deployment_of(fitted, recipe.voxel_size_nm)
     described = recipe.model_dump(mode="json", exclude={"name", "task"})
+    if n_unlabelled:
+        described["n_unlabelled"] = n_unlabelled
     folder = out / recipe.name
     write_classifier(fitted.network, deployment, described, folder, command)
     if not recipe.int8:

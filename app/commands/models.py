@@ -44,7 +44,11 @@ def train(
     ] = None,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Real tomograms (.mrc) whose spectra patches take on."),
+        typer.Option(
+            metavar="PATH",
+            help="Real tomograms (.mrc, a folder) whose spectra patches take on; for classifiers "
+            "a stack to adapt to.",
+        ),
     ] = None,
 ) -> None:
     """Train a network on simulation, or go on training, and export it."""
@@ -65,7 +69,7 @@ def train(
 
     settings: Settings = context.obj
     if is_classifier(recipe_content(recipe)):
-        _train_classifier(settings, recipe, densities, subtomograms, work, out)
+        _train_classifier(settings, recipe, densities, subtomograms, unlabelled, work, out)
         return
     if subtomograms is not None:
         raise BadInputError(f"{recipe} is no classifier: --subtomograms teaches classifiers alone")
@@ -109,6 +113,7 @@ def _train_classifier(
     recipe: str,
     densities: Path | None,
     subtomograms: Path | None,
+    unlabelled: Path | None,
     work: Path,
     out: Path | None,
 ) -> None:
@@ -120,10 +125,10 @@ def _train_classifier(
     with settings.progress(f"training {chosen.name}") as on_progress:
         figures = train_classifier(
             chosen,
-            ClassifierSources(densities, subtomograms),
+            ClassifierSources(densities, subtomograms, unlabelled),
             work,
             target,
-            command=f"tomodx train {recipe}",
+            command=f"tomodx train {recipe}" + (" --unlabelled STACK" if unlabelled else ""),
             device="cuda" if settings.device == "cuda" else "cpu",
             on_progress=on_progress,
         )

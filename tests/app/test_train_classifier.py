@@ -83,6 +83,37 @@ def test_a_classifier_of_eight_bits_lies_beside_the_other(tmp_path):
     assert done.exit_code == 0, done.output
 
 
+def test_a_classifier_is_adapted_to_an_unlabelled_stack(tmp_path):
+    known, other = stack(tmp_path, labels()), tmp_path / "other.h5"
+    data = balls(seed=3)
+    n = len(data)
+    write_subtomograms(
+        other,
+        SubtomogramStack(
+            1.0 - data.images[:, 0].numpy(), 12.0, tuple(f"q{i}" for i in range(n)), ("",) * n,
+            Provenance("0", "0", simulated=True),
+        ),
+    )  # fmt: skip
+    own = recipe(tmp_path, box_vox=12, architecture="compact")
+    given = ("train", own, "--subtomograms", known, "--work", tmp_path / "w")
+    result = run(*given, "--unlabelled", other)
+    assert result.exit_code == 0, result.output
+    card = yaml.safe_load((tmp_path / "w" / "models" / "own-1" / "card.yaml").read_text())
+    assert card["training"]["n_unlabelled"] == n
+    assert card["command"].endswith("--unlabelled STACK")
+    few = tmp_path / "few.h5"
+    write_subtomograms(
+        few,
+        SubtomogramStack(
+            data.images[:9, 0].numpy(), 12.0, tuple(f"q{i}" for i in range(9)), ("",) * 9,
+            Provenance("0", "0", simulated=True),
+        ),
+    )  # fmt: skip
+    refused = run(*given, "--unlabelled", few)
+    assert isinstance(refused.exception, BadInputError)
+    assert "at least 50 unlabelled" in str(refused.exception)
+
+
 def test_simulated_structures_become_a_classifier_and_training_goes_on_from_it(tmp_path):
     work = tmp_path / "w"
     first = run(
