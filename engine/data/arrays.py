@@ -10,6 +10,7 @@ Float64s = NDArray[np.float64]
 UInt8s = NDArray[np.uint8]
 UInt16s = NDArray[np.uint16]
 Bools = NDArray[np.bool_]
+Int32s = NDArray[np.int32]
 Ints = NDArray[np.int64]
 
 

@@ -9,7 +9,7 @@ from skimage.measure import marching_cubes, mesh_surface_area
 from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
 
-from engine.data.arrays import Bools, Float32s, Float64s, Ints, UInt16s
+from engine.data.arrays import Bools, Float32s, Float64s, Int32s, Ints, UInt16s
 from engine.data.labels import INSTANCE_CLASSES
 from engine.data.organelles import Organelle
 from engine.segmentation.morphometry import body_shape, sphericity
@@ -73,14 +73,16 @@ def find_bodies(
         Predicted depth below the surface of a voxel's own mitochondrion.
     """
     names = [each for each in INSTANCE_CLASSES if each in probabilities]
-    ids = np.zeros(depth_nm.shape, dtype=np.int64)
+    # Four bytes a voxel: in a large tomogram this is the largest array beside the probabilities.
+    ids = np.zeros(depth_nm.shape, dtype=np.int32)
     class_of = [-1]
     for index, name in enumerate(names):
         whole = probabilities[name] > params.threshold
         mask = ndimage.binary_fill_holes(ndimage.binary_opening(whole))
         depth = depth_nm if name == "mitochondrion" else own_depth(mask, voxel_size_nm)
         own = with_rim(separate(mask, depth, params), whole)
-        ids = np.where((ids == 0) & (own > 0), own + len(class_of) - 1, ids)
+        free = (ids == 0) & (own > 0)
+        ids[free] = own[free] + len(class_of) - 1
         class_of += [index] * int(own.max())
     volumes = [probabilities[name] for name in names]
     ids, class_of = one_class_each(ids, class_of, volumes, params.contact_share)
@@ -103,9 +105,9 @@ def own_depth(mask: Bools, voxel_size_nm: float) -> Float32s:
     return depth[1:-1, 1:-1, 1:-1]
 
 
-def separate(mask: Bools, depth_nm: Float32s, params: InstanceParams) -> Ints:
+def separate(mask: Bools, depth_nm: Float32s, params: InstanceParams) -> Int32s:
     """Ids (z, y, x) of the bodies in a mask: watershed of the depth from its prominent maxima."""
-    ids = np.zeros(mask.shape, dtype=np.int64)
+    ids = np.zeros(mask.shape, dtype=np.int32)
     if not mask.any():
         return ids
     # Depth is smoothed over one voxel: a body has one maximum, not one per noise peak.
@@ -121,7 +123,7 @@ def separate(mask: Bools, depth_nm: Float32s, params: InstanceParams) -> Ints:
     return ids
 
 
-def with_rim(ids: Ints, mask: Bools) -> Ints:
+def with_rim(ids: Int32s, mask: Bools) -> Int32s:
     """Give bodies back the voxels of a mask that opening took from their surfaces.
 
     Opening parts what hangs together by a thread, and shaves 3 % off a mitochondrion's volume on
@@ -132,8 +134,8 @@ def with_rim(ids: Ints, mask: Bools) -> Ints:
 
 
 def one_class_each(
-    ids: Ints, class_of: Sequence[int], volumes: Sequence[Float32s], contact_share: float
-) -> tuple[Ints, list[int]]:
+    ids: Int32s, class_of: Sequence[int], volumes: Sequence[Float32s], contact_share: float
+) -> tuple[Int32s, list[int]]:
     """Make one of what is one organelle, called by two names in its parts.
 
     Of bodies of two classes that touch broadly (`InstanceParams.contact_share`), the smaller joins
@@ -150,7 +152,7 @@ def one_class_each(
     """
     classes = np.asarray(class_of)
     sizes = np.bincount(ids.ravel(), minlength=len(classes))
-    joins = np.arange(len(classes))
+    joins = np.arange(len(classes), dtype=ids.dtype)
     most = np.zeros(len(classes), dtype=np.int64)
     for (small, large), n_faces in _faces_between(ids, classes, sizes).items():
         is_broad = n_faces >= contact_share * sizes[small] ** (2.0 / 3.0)
@@ -162,20 +164,24 @@ def one_class_each(
     while (joins != joins[joins]).any():
         joins = joins[joins]
     ids = joins[ids]
-    votes = [np.bincount(ids.ravel(), each.ravel(), minlength=len(classes)) for each in volumes]
+    inside = ids > 0
+    owners = ids[inside]
+    votes = [np.bincount(owners, each[inside], minlength=len(classes)) for each in volumes]
     winner = np.argmax(votes, axis=0)
     is_joint = np.isin(np.arange(len(classes)), joins[most > 0])
     return ids, np.where(is_joint, winner, classes).tolist()
 
 
-def _faces_between(ids: Ints, classes: Ints, sizes: Ints) -> dict[tuple[int, int], int]:
+def _faces_between(ids: Int32s, classes: Ints, sizes: Ints) -> dict[tuple[int, int], int]:
     """Number of voxel faces between bodies of two classes, by (smaller, larger)."""
     counts: dict[tuple[int, int], int] = {}
     for axis in range(3):
         along = np.moveaxis(ids, axis, 0)
         one, other = along[:-1], along[1:]
-        meet = (one > 0) & (other > 0) & (classes[one] != classes[other])
-        pairs, n_faces = np.unique(np.stack([one[meet], other[meet]]), axis=1, return_counts=True)
+        meet = (one != other) & (one > 0) & (other > 0)
+        touching = np.stack([one[meet], other[meet]])
+        touching = touching[:, classes[touching[0]] != classes[touching[1]]]
+        pairs, n_faces = np.unique(touching, axis=1, return_counts=True)
         for pair, n in zip(pairs.T.tolist(), n_faces.tolist(), strict=True):
             small, large = sorted(pair, key=lambda each: (sizes[each], each))
             counts[small, large] = counts.get((small, large), 0) + n
@@ -202,7 +208,7 @@ def _parts(component: Bools, depth: Float32s, params: InstanceParams) -> Ints:
 
 
 def _bodies(
-    ids: Ints, names: Sequence[str], probabilities: dict[str, Float32s], voxel_size_nm: float
+    ids: Int32s, names: Sequence[str], probabilities: dict[str, Float32s], voxel_size_nm: float
 ) -> list[Body]:
     """The bodies (name by id from 1) that are large enough to count."""
     voxel_um3 = (voxel_size_nm * 1e-3) ** 3
