@@ -110,11 +110,17 @@ def _chapter_rows(runs: Runs, view: View) -> list[BenchRow]:
 
 def calibration_rows(runs: Runs) -> list[BenchRow]:
     """Whether probabilities mean what they say, and unseen structures are told from known ones."""
-    return [row for view in VIEWS for row in _calibration_rows(runs, view)]
+    rows = []
+    for view in VIEWS:
+        rows += _calibration_rows(runs, view, runs.compact(view), view.suffix)
+        begun = runs.begun(view, key=f"compact-begun{view.suffix}-0")
+        if begun is not None:
+            rows += _calibration_rows(runs, view, begun, f"_begun{view.suffix}")
+    return rows
 
 
-def _calibration_rows(runs: Runs, view: View) -> list[BenchRow]:
-    test, fitted = runs.test(view), runs.compact(view)
+def _calibration_rows(runs: Runs, view: View, fitted: Fitted, suffix: str) -> list[BenchRow]:
+    test = runs.test(view)
     deployment = deployment_of(fitted, VOXEL_NM)
     logits = logits_of(fitted.network, test.images).double().numpy()
     kinds = test.kinds.numpy()
@@ -129,18 +135,18 @@ def _calibration_rows(runs: Runs, view: View) -> list[BenchRow]:
     known_refused = (own > distance.limit).mean()
     rows = [
         BenchRow(
-            f"calibration_error{view.suffix}", error, "1", "lower", goal=0.03,
+            f"calibration_error{suffix}", error, "1", "lower", goal=0.03,
             baseline=f"without temperature {raw:.3f}",
         ),
         BenchRow(
-            f"unseen_told_from_known_auroc{view.suffix}", float(np.mean(areas)), "1", "higher",
+            f"unseen_told_from_known_auroc{suffix}", float(np.mean(areas)), "1", "higher",
             goal=0.9, baseline=f"known ones called none of the classes: {known_refused:.2f}",
         ),
     ]  # fmt: skip
     for name, area, there in zip(unseen.class_names, areas, each, strict=True):
         rows.append(
             BenchRow(
-                f"unseen_{name}_told_from_known_auroc{view.suffix}", area, "1", "higher",
+                f"unseen_{name}_told_from_known_auroc{suffix}", area, "1", "higher",
                 baseline=f"{(there > distance.limit).mean():.2f} called none of the classes",
             )
         )  # fmt: skip
