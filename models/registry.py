@@ -25,6 +25,8 @@ class ModelCard:
     ----------
     metrics
         Dice on held-out members of the training pool (families A and B).
+    class_names
+        Of a classifier; empty for others.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ModelCard:
     command: str
     sha256: str
     size_mb: float
+    class_names: tuple[str, ...] = ()
 
 
 def list_models(root: Path = TRAINED_FOLDER) -> list[ModelCard]:
@@ -58,6 +61,7 @@ def _card(folder: Path) -> ModelCard:
             folder=folder,
             voxel_size_nm=float(card["voxel_size_nm"]),
             outputs=tuple(card["outputs"]),
+            class_names=tuple(card.get("class_names", ())),
             n_parameters=int(card["n_parameters"]),
             training=card["training"],
             metrics=card["metrics"],

@@ -1,6 +1,6 @@
 """`tomodx train`, `tomodx export`, `tomodx models`: networks and their registry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,8 @@ from engine.io.digests import require_writable
 
 group = typer.Typer(help="The registry of trained networks.", no_args_is_help=True)
 RECIPE_HELP = "Shipped recipe (coarse, fine), pseudo, ordinary, spectrum, or YAML file."
+# A card with more classes is not listed class by class.
+MOST_NAMED = 24
 PSEUDO, ORDINARY, SPECTRUM = "pseudo", "ordinary", "spectrum"
 
 
@@ -222,6 +224,7 @@ def list_cards(context: typer.Context) -> None:
             "task": card.task,
             "voxel_size_nm": card.voxel_size_nm,
             "outputs": list(card.outputs),
+            "class_names": list(card.class_names),
             "n_parameters": card.n_parameters,
             "size_mb": round(card.size_mb, 2),
             "sha256": card.sha256,
@@ -231,10 +234,19 @@ def list_cards(context: typer.Context) -> None:
     ]
     text = "\n".join(
         f"{card.name}: {card.task}, {card.voxel_size_nm:g} nm/voxel, {card.n_parameters:,} "
-        f"parameters, {card.size_mb:.1f} MB\n  gives {', '.join(card.outputs)}"
+        f"parameters, {card.size_mb:.1f} MB\n  {_given(card.outputs, card.class_names)}"
         for card in cards
     )
     settings.emit({"models": rows}, text or "no model is installed")
+
+
+def _given(outputs: Sequence[str], names: Sequence[str]) -> str:
+    """What a network is for: outputs, or the classes that it names."""
+    if not names:
+        return f"gives {', '.join(outputs)}"
+    if len(names) > MOST_NAMED:
+        return f"names {len(names)} classes, {names[0]} to {names[-1]}"
+    return f"names {', '.join(names)}"
 
 
 @group.command("verify")

@@ -71,7 +71,15 @@ def test_an_unknown_recipe_names_the_shipped_ones(tmp_path, capsys):
 
 def test_models_are_listed_and_verified(capsys):
     assert run(["--json", "models", "list"]) == 0
-    names = {card["name"] for card in json.loads(capsys.readouterr().out)["models"]}
+    cards = json.loads(capsys.readouterr().out)["models"]
+    names = {card["name"] for card in cards}
+    classes = {card["name"]: card["class_names"] for card in cards}
+    assert classes["mitochondrion-states-1"] == ["normal", "round_crista_poor", "swollen"]
+    assert classes["fine-8"] == []
+    assert run(["models", "list"]) == 0
+    text = capsys.readouterr().out
+    assert "names normal, round_crista_poor, swollen" in text
+    assert "names 400 classes, assembly-0 to assembly-399" in text
     assert run(["--json", "models", "verify"]) == 0
     assert set(json.loads(capsys.readouterr().out)["models"]) == names
 
