@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from app.bench.classification_ideal import ideal_classes
-from app.bench.classification_runs import EMBEDDING_MODEL, PAPERS, Runs, accuracy_row, right
+from app.bench.classification_runs import EMBEDDING_MODEL, PAPERS, Runs, accuracy_row, auroc, right
 from app.bench.classification_sets import (
     BOX_VOX,
     RECIPE_ONE,
@@ -131,7 +130,7 @@ def _calibration_rows(runs: Runs, view: View, fitted: Fitted, suffix: str) -> li
     own = _distances(fitted, distance, test.images[: len(unseen)])
     others = _distances(fitted, distance, unseen.images)
     each = [others[(unseen.kinds == kind).numpy()] for kind in range(len(unseen.class_names))]
-    areas = [_auroc(own, there) for there in each]
+    areas = [auroc(own, there) for there in each]
     known_refused = (own > distance.limit).mean()
     rows = [
         BenchRow(
@@ -155,11 +154,6 @@ def _calibration_rows(runs: Runs, view: View, fitted: Fitted, suffix: str) -> li
 
 def _distances(fitted: Fitted, model: OpenSetModel, images: torch.Tensor) -> np.ndarray:
     return model.scores(features_of(fitted.network, images).double().numpy())
-
-
-def _auroc(own: np.ndarray, others: np.ndarray) -> float:
-    truth = np.repeat([0, 1], [len(own), len(others)])
-    return float(roc_auc_score(truth, np.concatenate([own, others])))
 
 
 def speed_rows(runs: Runs) -> list[BenchRow]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from app.bench.classification_sets import (
@@ -20,7 +21,7 @@ from app.bench.classification_sets import (
     training_set,
 )
 from app.bench.result import BenchRow, bootstrap_mean
-from engine.data.arrays import Bools
+from engine.data.arrays import Bools, Float64s
 from models.arithmetic import multiply_adds
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_start import begin_with
@@ -179,3 +180,9 @@ def accuracy_row(
         metric, float(mean.mean()), "1", "higher", *bootstrap_mean(mean.tolist()), goal,
         f"{len(mean):,} subtomograms{spread}" + (f"; {baseline}" if baseline else ""),
     )  # fmt: skip
+
+
+def auroc(known: Float64s, others: Float64s) -> float:
+    """Area under the ROC curve of scores that should be larger for others than for known ones."""
+    truth = np.repeat([0, 1], [len(known), len(others)])
+    return float(roc_auc_score(truth, np.concatenate([known, others])))
