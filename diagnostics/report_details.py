@@ -16,11 +16,12 @@ from diagnostics.report_blocks import (
 )
 from diagnostics.report_text import interval_text, percent, with_unit
 from diagnostics.report_values import CaseReport, TomogramEvidence
+from engine.data.labels import ROUND_CRISTA_POOR
 from engine.data.measurements import Measurement
 from engine.data.organelles import Organelle
 
 MAX_LISTED = 12
-STATE_WORDS = {"round_crista_poor": "round, crista-poor"}
+STATE_WORDS = {ROUND_CRISTA_POOR: "round, crista-poor"}
 
 
 def model_part(report: CaseReport) -> Part:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from engine.errors import BadInputError
 # structure and a symmetric missing wedge.
 HALF_TURNS = ((), (3, 4), (2, 4), (2, 3))
 # Every reversal: for what has no hand, in a wedge that has none.
-MIRRORED = ((), (2,), (3,), (4,), (2, 3), (2, 4), (3, 4), (2, 3, 4))
+MIRRORED = tuple(axes for n in range(4) for axes in combinations((2, 3, 4), n))
 LARGEST_ROLL_VOX = 1
 # Standard deviation of the noise that is added, of an image of unit variance.
 ADDED_NOISE = 0.1

@@ -34,15 +34,11 @@ def central_rows(runs: Runs) -> list[BenchRow]:
     found = {name: _overlaps(runs, name, data, test) for name in NETWORKS}
     rows = [_row(name, own) for name, own in found.items()]
     gain = found["ssn3d"] - found["unet3d"]
-    low, high = bootstrap_mean(gain.tolist())
-    words = "over the U-Net, paired by subtomogram"
-    rows.append(
-        BenchRow(
-            "central_structure_iou_gain_of_ssn3d", float(gain.mean()), "1", "higher", low, high,
-            0.0, words,
-        )
+    paired = BenchRow(
+        "central_structure_iou_gain_of_ssn3d", float(gain.mean()), "1", "higher",
+        *bootstrap_mean(gain.tolist()), 0.0, "over the U-Net, paired by subtomogram",
     )  # fmt: skip
-    return rows
+    return [*rows, paired]
 
 
 def _overlaps(

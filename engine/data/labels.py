@@ -25,9 +25,9 @@ CLASS_NAMES: dict[int, str] = {
 }
 CLASS_IDS: dict[str, int] = {name: class_id for class_id, name in CLASS_NAMES.items()}
 INSTANCE_CLASSES = ("mitochondrion", "alpha_granule", "dense_granule", "vesicle")
-NORMAL_STATE = "normal"
 # Of mitochondria, in the order of the alphabet.
-MITOCHONDRION_STATES = (NORMAL_STATE, "round_crista_poor", "swollen")
+NORMAL_STATE, ROUND_CRISTA_POOR, SWOLLEN = "normal", "round_crista_poor", "swollen"
+MITOCHONDRION_STATES = (NORMAL_STATE, ROUND_CRISTA_POOR, SWOLLEN)
 
 
 @dataclass(frozen=True)

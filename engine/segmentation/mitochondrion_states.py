@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from engine.segmentation.resampling import box_around, nearest_index, resample
 
 RIM_NM = 30.0
 # Axes of (n, z, y, x): mitochondria have no hand, and the network learnt from mirror images.
-REVERSALS = ((), (1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))
+REVERSALS = tuple(axes for n in range(4) for axes in combinations((1, 2, 3), n))
 
 
 class StateSpec(Protocol):
@@ -131,12 +132,12 @@ def boxes_about(
         nearest_index(n, box_nm / voxel_nm, size)
         for n, size in zip(volume.shape, ids.shape, strict=True)
     ]
-    owner = ids[np.ix_(*at)].astype(np.float32)
+    owner, everywhere = ids[np.ix_(*at)].astype(np.float32), np.ones_like(volume)
     corners = np.rint(centres_nm / box_nm).astype(np.int64) - box_vox // 2
     boxes = []
     for corner, number in zip(corners, numbers, strict=True):
         box, _ = box_around(volume, corner, box_vox)
-        inside, _ = box_around(np.ones_like(volume), corner, box_vox, fill=0.0)
+        inside, _ = box_around(everywhere, corner, box_vox, fill=0.0)
         own = box_around(owner, corner, box_vox, fill=0.0)[0] == number
         boxes.append(with_rim_alone(box, own, inside > 0, box_nm))
     return np.stack(boxes)

@@ -10,7 +10,7 @@ from torch import Tensor
 from engine import __version__
 from engine.data.arrays import Bools, Float32s, Float64s, UInt8s, UInt16s
 from engine.data.filaments import Filament
-from engine.data.labels import CLASS_IDS, CLASS_NAMES, NORMAL_STATE
+from engine.data.labels import CLASS_IDS, CLASS_NAMES, NORMAL_STATE, ROUND_CRISTA_POOR
 from engine.data.provenance import Provenance, parameters_digest
 from engine.data.tomogram import Tomogram
 from engine.simulation.artefacts import paint_actin, paint_carbon, paint_gold, paint_ice
@@ -62,7 +62,7 @@ class TrueInstance:
         A small body may have been meant to hold cristae and got none; those with few show neither.
         """
         few = self.crista_share < FEW_CRISTAE
-        if self.state == "round_crista_poor":
+        if self.state == ROUND_CRISTA_POOR:
             return self.state if few else None
         if self.state == NORMAL_STATE:
             return self.state if self.crista_share >= 2.0 * FEW_CRISTAE else None

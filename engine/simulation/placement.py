@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.data.arrays import Float64s
-from engine.data.labels import MITOCHONDRION_STATES, NORMAL_STATE
+from engine.data.labels import (
+    MITOCHONDRION_STATES,
+    NORMAL_STATE,
+    ROUND_CRISTA_POOR,
+    SWOLLEN,
+)
 from engine.simulation.cell import Body
 from engine.simulation.organelles import OrganelleLook
 from engine.simulation.params import Scene
@@ -14,7 +19,6 @@ from engine.simulation.spines import Spine, draw_spine, gap_nm, touching_copy_po
 TRIES = 60
 CLEARANCE_NM = 12.0
 MICROTUBULE_GAP_NM = 14.0
-_, ROUND_CRISTA_POOR, SWOLLEN = MITOCHONDRION_STATES
 
 
 @dataclass(frozen=True)
