@@ -11,12 +11,13 @@ from torch import Tensor
 from app.structures import read_structures
 from engine.classification.classifier import read_classifier_spec
 from engine.classification.extraction import at_sampling, normalised
+from engine.data.classification import NONE_OF_THESE
 from engine.errors import BadInputError
 from engine.io.subtomogram_files import read_subtomograms
 from models.architectures.compact import Compact
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_int8 import write_int8
-from models.classifier_pool import SetMaker, assemblies
+from models.classifier_pool import SetMaker, assemblies, strangers
 from models.classifier_recipe import ClassifierRecipe
 from models.classifier_start import BATCH, begin_with, outputs_of
 from models.classifier_training import Fitted, Objective, Renewal, fit, parts_of
@@ -181,7 +182,7 @@ def _training_set(
         )
         return made, None
     wanted = recipe.structures
-    if not wanted.class_names:
+    if not wanted.known_names:
         raise BadInputError(
             f"{recipe.name}: the recipe names no structures; give --subtomograms, a labelled stack"
         )
@@ -193,6 +194,7 @@ def _training_set(
     structures = (*known, *assemblies(wanted.n_assemblies, wanted.assembly_seed))
     maker = SetMaker(
         structures, recipe.conditions, recipe.box_vox, 10.0 * recipe.voxel_size_nm,
+        others=strangers(wanted.n_strangers, wanted.stranger_seed),
         with_targets=recipe.density_weight > 0, device=device,
     )  # fmt: skip
     first = maker.balanced(recipe.per_class, (recipe.seed, 0), on_progress)
@@ -204,6 +206,8 @@ def _training_set(
 def labelled_set(path: Path, box_vox: int, voxel_size_nm: float) -> LabelledSubtomograms:
     """A labelled stack at a network's box and sampling; classes in alphabetical order.
 
+    Subtomograms that are labelled `none_of_these` teach what is no class.
+
     Raises
     ------
     BadInputError
@@ -212,9 +216,12 @@ def labelled_set(path: Path, box_vox: int, voxel_size_nm: float) -> LabelledSubt
     stack = read_subtomograms(path, contrast="bright")
     if not all(stack.labels):
         raise BadInputError(f"{path.name}: expected a label for every subtomogram to train on")
-    names = tuple(sorted(set(stack.labels)))
-    if len(names) < 2:
-        raise BadInputError(f"{path.name}: expected at least two classes, found {names[0]} alone")
+    known = sorted(set(stack.labels) - {NONE_OF_THESE})
+    if len(known) < 2:
+        raise BadInputError(
+            f"{path.name}: expected at least two classes, found {', '.join(known) or 'none'} alone"
+        )
+    names = (*known, *({NONE_OF_THESE} & set(stack.labels)))
     few = [
         f"{stack.labels.count(one)} of {one}" for one in names if stack.labels.count(one) < LEAST
     ]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.data.arrays import Float64s, Ints
+from engine.data.classification import NONE_OF_THESE
 from engine.errors import BadInputError
 
 # Axes of (n, c, z, y, x) whose reversal is half a turn about z, y or x: these keep the hand of a
@@ -31,6 +32,8 @@ class LabelledSubtomograms:
         float32 (n, 1, z, y, x), zero mean and unit variance each.
     kinds
         int64 (n,), index into `class_names`.
+    class_names
+        The last may be `NONE_OF_THESE`: examples of what is none of the others.
     targets
         float32 (n, c, z, y, x), what else is known of every voxel: turned and moved along with the
         image. None where nothing is.
@@ -75,6 +78,20 @@ class LabelledSubtomograms:
     def counts(self) -> Ints:
         """Subtomograms of each class."""
         return np.bincount(self.kinds.cpu().numpy(), minlength=len(self.class_names))
+
+    @property
+    def has_strangers(self) -> bool:
+        """Whether the last class is what is none of the others."""
+        return self.class_names[-1:] == (NONE_OF_THESE,)
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """Classes without that one."""
+        return self.class_names[:-1] if self.has_strangers else self.class_names
+
+    def of_known(self) -> "LabelledSubtomograms":
+        """Those that are one of the classes."""
+        return self.take(np.flatnonzero(self.kinds.cpu().numpy() < len(self.known_names)))
 
     def take(self, index: Ints) -> "LabelledSubtomograms":
         """Those at an index array, in that order."""

@@ -105,6 +105,7 @@ def _metrics(card: Mapping[str, object]) -> dict[str, float]:
 def _accuracy(folder: Path, card: Mapping[str, object], held_out: LabelledSubtomograms) -> float:
     """Share named right by the runtime that deploys it."""
     voxel_angst = 10.0 * float(str(card["voxel_size_nm"]))
+    held_out = held_out.of_known()
     images = held_out.images[:, 0].numpy()
     names = tuple(str(number) for number in range(len(images)))
     stack = SubtomogramStack(

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.classification.classifier import TASK
+from engine.data.classification import NONE_OF_THESE
 from engine.simulation.subtomogram_params import Microscopy
 from models.classifier_training import FitParams
 from models.distilling import Teaching
@@ -52,6 +53,9 @@ class StructureSet(BaseModel):
         Class name by file name (without `.mrc`) in the folder of densities.
     n_assemblies, assembly_seed
         Random complexes beside them, see `engine.simulation.assemblies`.
+    n_strangers, stranger_seed
+        Structures that are none of the classes (`models.classifier_pool.strangers`): a class of
+        their own in training, "none of these" in what the classifier says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,9 +63,11 @@ class StructureSet(BaseModel):
     densities: dict[str, str] = Field(default_factory=dict)
     n_assemblies: int = Field(default=0, ge=0)
     assembly_seed: int = 0
+    n_strangers: int = Field(default=0, ge=0)
+    stranger_seed: int = 0
 
     @property
-    def class_names(self) -> tuple[str, ...]:
+    def known_names(self) -> tuple[str, ...]:
         """Densities, then assemblies."""
         return (
             *self.densities.values(),
@@ -125,9 +131,13 @@ class ClassifierRecipe(BaseModel):
             raise ValueError(
                 f"no classifier '{self.architecture}': expected one of {', '.join(CLASSIFIERS)}"
             )
-        names = self.structures.class_names
+        names = self.structures.known_names
         if len(set(names)) != len(names):
             raise ValueError("structures: two classes have one name")
+        if NONE_OF_THESE in names:
+            raise ValueError(f"structures: {NONE_OF_THESE} is what is no class; see n_strangers")
+        if self.teacher and self.structures.n_strangers:
+            raise ValueError("n_strangers: a teacher does not speak of strangers")
         if self.teacher and self.renewed:
             raise ValueError("renewed: a teacher speaks of one set")
         if self.density_weight and (self.teacher or not self.architecture.startswith("compact")):

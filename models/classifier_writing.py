@@ -13,11 +13,15 @@ from engine import __version__
 from engine.classification.classifier import INPUT, OUTPUTS, TASK
 from engine.classification.confidence import (
     OpenSetModel,
+    StrangerClass,
     calibration_error,
     fitted_open_set,
+    fitted_stranger_class,
     fitted_temperature,
     probabilities_of,
+    stranger_log_odds,
 )
+from engine.data.arrays import Bools, Float64s
 from engine.segmentation.network_files import MODEL_FILE
 from models.classifier_training import FitParams, Fitted, logits_of
 from models.onnx_export import fold_batch_norm, write_checked
@@ -41,7 +45,7 @@ class Deployment:
     temperature
         Its logits are divided by.
     open_set
-        Of its features.
+        Of its features; where it was shown strangers, of its logits.
     metrics
         On held-out examples.
     """
@@ -50,16 +54,25 @@ class Deployment:
     box_vox: int
     voxel_size_nm: float
     temperature: float
-    open_set: OpenSetModel
+    open_set: OpenSetModel | StrangerClass
     metrics: Mapping[str, float]
 
 
 class Deployed(nn.Module):
-    """A classifier with its temperature and its distance from known classes inside."""
+    """A classifier with its temperature and its distance from known classes inside.
 
-    def __init__(self, network: nn.Module, temperature: float, open_set: OpenSetModel) -> None:
+    Where strangers are its last class, their log odds are the distance, and it is no class that is
+    named.
+    """
+
+    def __init__(
+        self, network: nn.Module, temperature: float, open_set: OpenSetModel | StrangerClass
+    ) -> None:
         super().__init__()
         self.network, self.temperature = network, temperature
+        self.has_strangers = isinstance(open_set, StrangerClass)
+        if isinstance(open_set, StrangerClass):
+            return
         # precision = root root^T: the distance is that of turned features, a plain sum.
         root = np.linalg.cholesky(open_set.precision)
         self.register_buffer("root", torch.tensor(root, dtype=torch.float32))
@@ -73,10 +86,14 @@ class Deployed(nn.Module):
     def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Calibrated logits (n, classes), features (n, d), distances (n,)."""
         features = self.network.features(volumes)  # type: ignore[operator]
-        logits = self.network.classified(features) / self.temperature  # type: ignore[operator]
+        logits = self.network.classified(features)  # type: ignore[operator]
+        if self.has_strangers:
+            known = logits[:, :-1]
+            odds = logits[:, -1] - torch.logsumexp(known, dim=1)
+            return known / self.temperature, features, odds
         turned = features @ self.root
         offsets = (turned[:, None] - self.means[None]) * self.scales  # type: ignore[index]
-        return logits, features, offsets.square().sum(dim=2).amin(dim=1)
+        return logits / self.temperature, features, offsets.square().sum(dim=2).amin(dim=1)
 
 
 def features_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
@@ -88,24 +105,43 @@ def features_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
 
 def deployment_of(fitted: Fitted, voxel_size_nm: float) -> Deployment:
     """Class means from what a network was trained on; the rest from what its training held out."""
-    shown, kept = fitted.shown, fitted.held_out
-    logits = logits_of(fitted.network, kept.images).double().numpy()
-    kinds = kept.kinds.numpy()
+    kept, n_known = fitted.held_out, len(fitted.shown.known_names)
+    every = logits_of(fitted.network, kept.images).double().numpy()
+    is_known = kept.kinds.numpy() < n_known
+    logits, kinds = every[is_known, :n_known], kept.kinds.numpy()[is_known]
     temperature = fitted_temperature(logits, kinds)
-    open_set = fitted_open_set(
-        features_of(fitted.network, shown.images).double().numpy(),
-        shown.kinds.numpy(),
-        features_of(fitted.network, kept.images).double().numpy(),
-        kinds,
-        len(shown.class_names),
-    )
     probabilities = probabilities_of(logits, temperature)
     metrics = {
         "accuracy": float((logits.argmax(axis=1) == kinds).mean()),
         "calibration-error": calibration_error(probabilities, kinds),
     }
-    box_vox = int(shown.images.shape[-1])
-    return Deployment(shown.class_names, box_vox, voxel_size_nm, temperature, open_set, metrics)
+    open_set: OpenSetModel | StrangerClass
+    if fitted.shown.has_strangers:
+        open_set = fitted_stranger_class(every[is_known])
+        metrics |= _strangers_found(every, is_known, open_set)
+    else:
+        open_set = _by_features(fitted)
+    return Deployment(
+        fitted.shown.known_names, int(kept.images.shape[-1]), voxel_size_nm, temperature, open_set,
+        metrics,
+    )  # fmt: skip
+
+
+def _by_features(fitted: Fitted) -> OpenSetModel:
+    shown, kept = fitted.shown, fitted.held_out
+    return fitted_open_set(
+        features_of(fitted.network, shown.images).double().numpy(),
+        shown.kinds.numpy(),
+        features_of(fitted.network, kept.images).double().numpy(),
+        kept.kinds.numpy(),
+        len(shown.class_names),
+    )
+
+
+def _strangers_found(logits: Float64s, is_known: Bools, model: StrangerClass) -> dict[str, float]:
+    """Share of held-out strangers that are called none of the classes."""
+    theirs = stranger_log_odds(logits[~is_known])
+    return {"strangers-refused": float((theirs > model.limit).mean())} if len(theirs) else {}
 
 
 def write_classifier(
@@ -148,6 +184,11 @@ def write_classifier(
             "halo_vox": 0,
             "multiple": 1,
             "none_limit": float(deployment.open_set.limit),
+            "none_score": (
+                "log odds of a stranger"
+                if isinstance(deployment.open_set, StrangerClass)
+                else "distance from the nearest class"
+            ),
             "temperature": round(deployment.temperature, 4),
             "n_parameters": sum(one.numel() for one in network.parameters()),
             "onnx_relative_difference": float(f"{difference:.2e}"),

@@ -7,6 +7,7 @@ from app.bench.classification_adapted import adaptation_rows
 from app.bench.classification_central import central_rows
 from app.bench.classification_known import calibration_rows, speed_rows, supervised_rows
 from app.bench.classification_runs import Runs
+from app.bench.classification_shipped import shipped_rows
 from app.bench.classification_states import state_rows
 from app.bench.classification_strangers import stranger_rows
 from app.bench.classification_tasks import task_rows
@@ -16,7 +17,7 @@ from app.bench.result import BenchResult, BenchRow
 
 PARTS: tuple[Callable[[Runs], list[BenchRow]], ...] = (
     supervised_rows, distillation_rows, adaptation_rows, task_rows, unseen_rows,
-    calibration_rows, stranger_rows, central_rows, state_rows, speed_rows,
+    calibration_rows, stranger_rows, shipped_rows, central_rows, state_rows, speed_rows,
 )  # fmt: skip
 
 

@@ -127,6 +127,7 @@ def _calibration_rows(runs: Runs, view: View, fitted: Fitted, suffix: str) -> li
     raw = calibration_error(probabilities_of(logits, 1.0), kinds)
     unseen = unseen_set(runs.material.unseen, view)
     distance = deployment.open_set
+    assert isinstance(distance, OpenSetModel)
     own = _distances(fitted, distance, test.images[: len(unseen)])
     others = _distances(fitted, distance, unseen.images)
     each = [others[(unseen.kinds == kind).numpy()] for kind in range(len(unseen.class_names))]

@@ -69,9 +69,8 @@ class Material:
 
 def material() -> Material:
     """Densities of the validation data; random complexes where `TOMODX_DATA` names none."""
-    root = os.environ.get(TEST_DATA)
-    folder = Path(root) / "densities_10A" if root else None
-    if folder is None or not folder.is_dir():
+    folder = densities_folder()
+    if folder is None:
         made = assemblies(15, ASSEMBLY_SEED)
         return Material(made[:10], made[10:], "random complexes of 4.5 to 14 nm radius")
     known, unseen = (
@@ -79,6 +78,13 @@ def material() -> Material:
     )
     masses = ", ".join(f"{name} {kda} kDa" for name, kda in KNOWN_KDA.items())
     return Material(known, unseen, f"densities {masses}")
+
+
+def densities_folder() -> Path | None:
+    """Known structures of the validation data; None without it."""
+    root = os.environ.get(TEST_DATA)
+    folder = Path(root) / "densities_10A" if root else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def made_set(

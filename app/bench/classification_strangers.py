@@ -6,14 +6,15 @@ import torch
 from app.bench.classification_runs import Runs, accuracy_row, auroc
 from app.bench.classification_sets import TRAINING, VIEWS, View, made_set, unseen_set
 from app.bench.result import BenchRow
+from engine.classification.confidence import stranger_log_odds
 from engine.data.arrays import Bools, Float64s
+from engine.data.classification import NONE_OF_THESE
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_pool import assemblies
 from models.classifier_training import logits_of
 
 # Random complexes that no other set holds, none of the unseen structures: how many, of each.
 N_COMPLEXES, OF_EACH, COMPLEX_SEED = 200, 2, 77_077
-STRANGER = "stranger"
 
 
 def stranger_rows(runs: Runs) -> list[BenchRow]:
@@ -36,8 +37,8 @@ def _rows(runs: Runs, view: View) -> list[BenchRow]:
     test, unseen = runs.test(view), unseen_set(runs.material.unseen, view)
     logits = logits_of(fitted.network, test.images)
     right: Bools = np.asarray((logits.argmax(dim=1) == test.kinds).numpy())
-    known = stranger_probability(logits)[: len(unseen)]
-    theirs = stranger_probability(logits_of(fitted.network, unseen.images))
+    known = _log_odds(logits)[: len(unseen)]
+    theirs = _log_odds(logits_of(fitted.network, unseen.images))
     areas = {
         name: auroc(known, theirs[(unseen.kinds == kind).numpy()])
         for kind, name in enumerate(unseen.class_names)
@@ -61,10 +62,10 @@ def with_strangers(known: LabelledSubtomograms, view: View) -> LabelledSubtomogr
     return LabelledSubtomograms(
         torch.cat([known.images, made.images]),
         torch.cat([known.kinds, kinds]),
-        (*known.class_names, STRANGER),
+        (*known.class_names, NONE_OF_THESE),
     )
 
 
-def stranger_probability(logits: torch.Tensor) -> Float64s:
-    """Probability (n,) of the last class."""
-    return np.asarray(torch.softmax(logits.double(), dim=1)[:, -1].numpy())
+def _log_odds(logits: torch.Tensor) -> Float64s:
+    """Of being a stranger, (n,)."""
+    return stranger_log_odds(logits.double().numpy())

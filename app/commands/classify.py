@@ -62,7 +62,8 @@ def classify(
 
 
 def _counts(done: Any) -> dict[str, int]:  # noqa: ANN401 - imported lazily
-    from engine.io.classification_files import NONE_OF_THESE, class_names_of  # noqa: PLC0415
+    from engine.data.classification import NONE_OF_THESE  # noqa: PLC0415
+    from engine.io.classification_files import class_names_of  # noqa: PLC0415
 
     names = class_names_of(done.found)
     return {name: names.count(name) for name in (*done.found.class_names, NONE_OF_THESE)}

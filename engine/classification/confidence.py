@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 
 from engine.classification.prototypes import class_means
 from engine.data.arrays import Float64s, Ints
@@ -106,6 +106,36 @@ class OpenSetModel:
         """Squared Mahalanobis distances to the class means, (n, classes)."""
         offsets = features[:, None] - self.means[None]
         return np.asarray(np.einsum("nkf,fg,nkg->nk", offsets, self.precision, offsets))
+
+
+@dataclass(frozen=True)
+class StrangerClass:
+    """Of a network whose last class is what is none of the others: from where on it is believed.
+
+    Attributes
+    ----------
+    limit
+        Of the log odds: `KNOWN_REFUSED` of held-out known examples lie above it.
+    """
+
+    limit: float
+
+
+def stranger_log_odds(logits: Float64s) -> Float64s:
+    """Log odds (n,) of the last class against all others, from logits (n, classes)."""
+    return np.asarray(logits[:, -1] - logsumexp(logits[:, :-1], axis=1))
+
+
+def fitted_stranger_class(known_logits: Float64s) -> StrangerClass:
+    """Limit from the logits (n, classes) of held-out known examples.
+
+    References
+    ----------
+    Hendrycks et al. (2019), arXiv:1812.04606 (outlier exposure), with a class in the place of a
+    flat answer.
+    """
+    scores = stranger_log_odds(known_logits)
+    return StrangerClass(float(np.quantile(scores, 1.0 - KNOWN_REFUSED)))
 
 
 def fitted_open_set(

@@ -6,6 +6,9 @@ import numpy as np
 
 from engine.data.arrays import Float32s, Float64s, read_only
 
+# The class of what is no class; of training examples and of answers.
+NONE_OF_THESE = "none_of_these"
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -18,7 +21,8 @@ class Classification:
     embeddings
         float32 (n, features).
     distances
-        float64 (n,), from the nearest known class; `is_none` is true beyond the limit.
+        float64 (n,), how far from every known class; `is_none` is true beyond the limit. By the
+        model's card, a distance of features or the log odds of being none of the classes.
     """
 
     class_names: tuple[str, ...]

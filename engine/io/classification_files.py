@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.arrays import Float32s
-from engine.data.classification import Classification
+from engine.data.classification import NONE_OF_THESE, Classification
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
 from engine.data.subtomograms import SubtomogramStack
@@ -20,7 +20,6 @@ from engine.io.star import write_star
 CLASSES_CSV, EMBEDDINGS, PARTICLES, PICTURE = (
     "classes.csv", "embeddings.npy", "particles.star", "classes.png",
 )  # fmt: skip
-NONE_OF_THESE = "none_of_these"
 ANGST_PER_NM = 10.0
 
 

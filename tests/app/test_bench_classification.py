@@ -8,8 +8,9 @@ from app.bench.classification_ideal import ideal_classes
 from app.bench.classification_runs import Runs, accuracy_row
 from app.bench.classification_sets import BOX_VOX, PUBLISHED, TEST_DATA, material
 from app.bench.classification_states import NamedField, abnormal_row, balanced_accuracy
-from app.bench.classification_strangers import stranger_probability, with_strangers
+from app.bench.classification_strangers import with_strangers
 from app.bench.classification_unseen import _cluster_row, _few_shot_row
+from engine.data.classification import NONE_OF_THESE
 from engine.simulation.subtomogram_params import SubtomogramParams
 from engine.simulation.subtomograms import SubtomogramMaker
 from models.classifier_data import LabelledSubtomograms
@@ -86,12 +87,10 @@ def test_without_validation_data_the_classes_are_random_complexes(monkeypatch):
     assert "random complexes" in found.origin
 
 
-def test_strangers_are_one_more_class_and_the_last_one_is_their_probability(monkeypatch):
+def test_strangers_are_one_more_class(monkeypatch):
     monkeypatch.setattr("app.bench.classification_strangers.N_COMPLEXES", 3)
     known = balls()
     images = torch.zeros(len(known), 1, BOX_VOX, BOX_VOX, BOX_VOX)
     data = with_strangers(LabelledSubtomograms(images, known.kinds, known.class_names), PUBLISHED)
-    assert data.class_names == (*known.class_names, "stranger")
+    assert data.class_names == (*known.class_names, NONE_OF_THESE)
     assert data.counts.tolist() == [30, 30, 30, 6]
-    logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 50.0]])
-    np.testing.assert_allclose(stranger_probability(logits), [1 / 3, 1.0])

@@ -1,15 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 import torch
 
 from engine.classification.classifier import SubtomogramClassifier, read_classifier_spec
+from engine.data.classification import NONE_OF_THESE
 from engine.data.provenance import Provenance
 from engine.data.subtomograms import SubtomogramStack
 from engine.errors import BadInputError, ModelFileError
 from engine.segmentation.inference import cuda_is_present
 from models import onnx_export
 from models.architectures.compact import Compact
+from models.classifier_data import LabelledSubtomograms
+from models.classifier_int8 import write_int8
 from models.classifier_training import FitParams, fit
 from models.classifier_writing import Deployed, deployment_of, features_of, write_classifier
 from models.onnx_export import ParityError
@@ -38,6 +43,11 @@ def stack(images, voxel_nm=VOXEL_NM):
     return SubtomogramStack(
         np.asarray(images), 10 * voxel_nm, names, ("",) * n, Provenance("0", "0")
     )
+
+
+def as_deployed(data):
+    """With zero mean, as classifiers normalise what they are given."""
+    return replace(data, images=data.images - data.images.mean(dim=(1, 2, 3, 4), keepdim=True))
 
 
 def test_the_deployed_network_says_what_torch_says(shipped):
@@ -135,3 +145,33 @@ def test_a_runtime_that_computes_something_else_stops_the_export(shipped, tmp_pa
     with pytest.raises(ParityError, match="OpenVINO differs from torch by 1"):
         write_classifier(fitted.network, deployment, FitParams(epochs=1), folder, "a command")
     assert not (folder / "model.onnx").exists()
+
+
+def test_strangers_are_no_class_that_is_named(tmp_path):
+    torch.manual_seed(2)
+    known = as_deployed(balls())
+    noise = torch.randn(len(known) // 3, *known.images.shape[1:])
+    data = LabelledSubtomograms(
+        torch.cat([known.images, noise]),
+        torch.cat([known.kinds, torch.full((len(noise),), len(known.class_names))]),
+        (*known.class_names, NONE_OF_THESE),
+    )
+    params = FitParams(epochs=25, batch=16, learning_rate=0.01)
+    fitted = fit(Compact(4, (8, 8, 16, 16), 16), data, params)
+    deployment = deployment_of(fitted, VOXEL_NM)
+    assert deployment.class_names == known.class_names
+    assert deployment.metrics["strangers-refused"] > 0.8
+    folder = tmp_path / "balls-3"
+    write_classifier(fitted.network, deployment, params, folder, "a command")
+    classifier = SubtomogramClassifier(folder)
+    new = torch.randn(40, *known.images.shape[1:])
+    found = classifier.classify(stack(torch.cat([balls(seed=5).images, new])[:, 0]))
+    assert found.class_names == known.class_names
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, rtol=1e-6)
+    is_known = np.arange(len(found.is_none)) < len(known)
+    assert found.is_none[~is_known].mean() > 0.8
+    assert found.is_none[is_known].mean() < 0.2
+    assert (found.kinds[is_known] == known.kinds.numpy()).mean() > 0.9
+    # What is quantised is judged by what it names: strangers count for nothing there.
+    scores = write_int8(folder, data.images, data)
+    assert scores["float32-accuracy"] > 0.9

@@ -7,8 +7,10 @@ from scipy.special import softmax
 from engine.classification.confidence import (
     calibration_error,
     fitted_open_set,
+    fitted_stranger_class,
     fitted_temperature,
     probabilities_of,
+    stranger_log_odds,
 )
 from engine.classification.prototypes import prototypes_of
 from engine.errors import BadInputError
@@ -94,3 +96,17 @@ def test_a_class_without_example_is_refused():
         prototypes_of(np.ones((2, 3)), np.array([0, 2]), 3)
     with pytest.raises(BadInputError, match=r"classes \[1\] have no example"):
         fitted_open_set(np.ones((2, 3)), np.array([0, 2]), np.ones((1, 3)), np.zeros(1, int), 3)
+
+
+def test_the_odds_of_a_stranger_are_those_of_its_probability():
+    logits = np.random.default_rng(0).normal(0.0, 3.0, size=(50, 4))
+    probability = softmax(logits, axis=1)[:, -1]
+    np.testing.assert_allclose(
+        stranger_log_odds(logits), np.log(probability / (1.0 - probability)), rtol=1e-9
+    )
+
+
+def test_one_known_in_twenty_lies_above_the_limit_of_strangers():
+    logits = np.random.default_rng(1).normal(size=(2000, 3))
+    limit = fitted_stranger_class(logits).limit
+    assert (stranger_log_odds(logits) > limit).mean() == pytest.approx(0.05, abs=1e-3)
