@@ -25,7 +25,7 @@ from models.classifier_writing import deployment_of, write_classifier
 from models.density_teaching import WithDecoder, density_objective, without_decoder
 from models.distilling import distillation_objective
 from models.domain_adaptation import mean_power, with_target_spectrum
-from models.mitochondrion_boxes import mitochondrion_set
+from models.mitochondrion_boxes import mitochondrion_looks
 from models.registry import finished_folder
 from models.self_training import adapted_by_own_answers
 from models.table import CLASSIFIERS
@@ -177,10 +177,12 @@ def _training_set(
     if sources.labelled is not None:
         return labelled_set(sources.labelled, recipe.box_vox, recipe.voxel_size_nm), None
     if recipe.mitochondria is not None:
-        made = mitochondrion_set(
+        looks = mitochondrion_looks(
             work, recipe.mitochondria, recipe.box_vox, recipe.voxel_size_nm, device, on_progress
         )
-        return made, None
+        # What is held out stays so in every look.
+        params = recipe.fit_params
+        return looks[0], lambda epoch: parts_of(looks[epoch % len(looks)], params)[0]
     wanted = recipe.structures
     if not wanted.known_names:
         raise BadInputError(
