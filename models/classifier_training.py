@@ -118,13 +118,18 @@ def fit(
     require_every_class(data)
     report = on_progress or (lambda fraction: None)
     shown, kept = parts_of(data, params)
+    network = network.to(device)
+    if device == "cpu":
+        # Channels together: a fifth (compact) to half (multi-task) of the time of a step less.
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     run = _Run(
-        network.to(device), shown, kept, params, objective, validation, renewal, folder
+        network, shown, kept, params, objective, validation, renewal, folder
     )  # fmt: skip
     while run.epoch < params.epochs and not run.is_stale:
         run.advance()
         report(run.epoch / params.epochs)
     network.load_state_dict(run.best)
+    network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return Fitted(network.eval().cpu(), tuple(run.losses), run.shown, kept)
 
 

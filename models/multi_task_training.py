@@ -36,13 +36,17 @@ def multi_task_objective(weights: TaskWeights) -> Objective:
     def loss(outputs: TaskOutputs, batch: LabelledSubtomograms, _index: Ints) -> Tensor:
         """Of one batch, a scalar."""
         mask, density = _targets(batch, outputs.mask)
-        return (
-            weights.classes * functional.cross_entropy(outputs.logits, batch.kinds.to(mask.device))
-            + weights.mask * _mask_loss(outputs.mask, mask)
-            + weights.density
-            * functional.mse_loss(outputs.density, density)
-            / density.var().clamp_min(1e-6)
-        )
+        total = torch.zeros((), device=mask.device)
+        # Nothing is sent back through the head of a task that is left out.
+        if weights.classes:
+            kinds = batch.kinds.to(mask.device)
+            total = total + weights.classes * functional.cross_entropy(outputs.logits, kinds)
+        if weights.mask:
+            total = total + weights.mask * _mask_loss(outputs.mask, mask)
+        if weights.density:
+            error = functional.mse_loss(outputs.density, density)
+            total = total + weights.density * error / density.var().clamp_min(1e-6)
+        return total
 
     return loss
 

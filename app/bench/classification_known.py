@@ -8,7 +8,14 @@ import numpy as np
 import torch
 
 from app.bench.classification_ideal import ideal_classes
-from app.bench.classification_runs import EMBEDDING_MODEL, PAPERS, Runs, accuracy_row, auroc, right
+from app.bench.classification_runs import (
+    EMBEDDING_MODEL,
+    Runs,
+    accuracy_row,
+    auroc,
+    papers_params,
+    right,
+)
 from app.bench.classification_sets import (
     BOX_VOX,
     RECIPE_ONE,
@@ -96,7 +103,7 @@ def _chapter_rows(runs: Runs, view: View) -> list[BenchRow]:
     for name in CHAPTER:
         if not runs.has(name, f"{name}{view.suffix}-0"):
             continue
-        fitted = runs.trained(name, 0, PAPERS, view=view)
+        fitted = runs.trained(name, 0, papers_params(name), view=view)
         rows.append(
             accuracy_row(
                 f"accuracy_of_{name}{view.suffix}", [right(fitted.network, runs.test(view))],

@@ -45,6 +45,9 @@ BEGUN = FitParams(epochs=16, learning_rate=1.5e-3)
 # The chapter's networks get as many epochs and the same changes of images, and AdamW with one cycle
 # in the place of the publications' SGD. They have no BatchNorm, so that the rate is lower.
 PAPERS = FitParams(epochs=24, learning_rate=1e-3, label_smoothing=0.0, patience=6)
+# The deep ones die at that rate (every answer the same after 60 batches; at this one they learn).
+PAPERS_DEEP = replace(PAPERS, learning_rate=3e-4)
+DEEP = ("dsrf3d", "dsrf3d_v2", "rb3d", "cb3d")
 
 
 @dataclass
@@ -163,6 +166,11 @@ class Runs:
         )
         (folder / FINISHED).touch()
         return fitted
+
+
+def papers_params(name: str) -> FitParams:
+    """How a network of the chapter is trained."""
+    return PAPERS_DEEP if name in DEEP else PAPERS
 
 
 def right(network: nn.Module, data: LabelledSubtomograms) -> Bools:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.bench.classification_runs import OURS, PAPERS, Runs, accuracy_row, right
+from app.bench.classification_runs import OURS, Runs, accuracy_row, papers_params, right
 from app.bench.classification_sets import BOX_VOX, TILTED
 from app.bench.result import BenchRow, bootstrap_mean
 from models.arithmetic import multiply_adds, n_weights
@@ -27,15 +27,16 @@ def distillation_rows(runs: Runs) -> list[BenchRow]:
     """Students of the published teacher; none where this tier may not train it."""
     if not runs.has(TEACHER, f"{TEACHER}{TILTED.suffix}-0"):
         return []
-    teacher, test = runs.trained(TEACHER, 0, PAPERS, view=TILTED), runs.test(TILTED)
-    shown, _ = parts_of(runs.training(0, TILTED), PAPERS)
+    taught_by = papers_params(TEACHER)
+    teacher, test = runs.trained(TEACHER, 0, taught_by, view=TILTED), runs.test(TILTED)
+    shown, _ = parts_of(runs.training(0, TILTED), taught_by)
     taught = logits_of(teacher.network, shown.images)
     own = right(teacher.network, test)
     rows = [accuracy_row(f"accuracy_of_the_teacher_{TEACHER}", [own])]
     for name, teaching in STUDENTS.items():
         if not runs.has(name, f"{name}-taught-0"):
             continue
-        params = OURS if name.startswith("compact") else PAPERS
+        params = OURS if name.startswith("compact") else papers_params(name)
         student = runs.trained(
             name, 0, params, view=TILTED, key=f"{name}-taught-0",
             objective=distillation_objective(taught, teaching),
