@@ -59,9 +59,9 @@ def _key(name: str, each: int, seed: int) -> str:
 def _scored(
     runs: Runs, name: str, seed: int, data: LabelledSubtomograms, test: LabelledSubtomograms
 ) -> TaskScores:
-    weights = RUNS[name]
+    weights, key = RUNS[name], _key(name, len(data) // len(data.class_names), seed)
     fitted = runs.trained(
-        name, seed, replace(OURS, epochs=OURS.epochs // 2), key=_key(name, len(data) // len(data.class_names), seed), data=data,
+        name, seed, replace(OURS, epochs=OURS.epochs // 2), key=key, data=data,
         objective=multi_task_objective(weights), validation=multi_task_validation(weights),
         make=lambda: MultiTask(len(data.class_names), CHANNELS),
     )  # fmt: skip
