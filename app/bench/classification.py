@@ -24,10 +24,13 @@ PARTS: tuple[Callable[[Runs], list[BenchRow]], ...] = (
 def run(tier: str, device: str, work: Path, on_progress: Callable[[float], None]) -> BenchResult:
     """Every part in turn; what is trained is kept in `work` and not trained again."""
     rows: list[BenchRow] = []
-    number = 0
+    number, furthest = 0, 0.0
 
     def on_training(fraction: float) -> None:
-        on_progress((number + 0.9 * fraction) / len(PARTS))
+        """A part trains several networks: what is shown never falls."""
+        nonlocal furthest
+        furthest = max(furthest, (number + 0.9 * fraction) / len(PARTS))
+        on_progress(furthest)
 
     runs = Runs(tier, device, work, on_training)
     for number, part in enumerate(PARTS):

@@ -7,7 +7,7 @@ Orientations and shifts are finitely many, so that the true limit lies a little 
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,7 +42,12 @@ class _Spectrum:
 
 
 def ideal_classes(
-    structures: Sequence[Structure], params: SubtomogramParams, images: Tensor, *, seed: int
+    structures: Sequence[Structure],
+    params: SubtomogramParams,
+    images: Tensor,
+    *,
+    seed: int,
+    on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Ints:
     """Most likely structure of each image (n, z, y, x) made with `params`, (n,)."""
     maker = SubtomogramMaker(structures, params)
@@ -60,6 +65,7 @@ def ideal_classes(
             for one in shifted:
                 here = torch.logsumexp(one @ templates.T - energy, dim=1)
                 likelihoods[:, kind] = torch.logaddexp(likelihoods[:, kind], here)
+        on_progress((kind + 1) / len(structures))
     return np.asarray(likelihoods.argmax(dim=1).numpy(), dtype=np.int64)
 
 

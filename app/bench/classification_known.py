@@ -80,7 +80,7 @@ def _limit_row(runs: Runs) -> BenchRow:
         defocus_um=RECIPE_ONE.defocus_range_um[0], shift_vox=RECIPE_ONE.shift_vox,
     )  # fmt: skip
     images, kinds = runs.test().images[:N_IDEAL, 0], runs.test().kinds[:N_IDEAL].numpy()
-    named = ideal_classes(runs.material.known, params, images, seed=3)
+    named = ideal_classes(runs.material.known, params, images, seed=3, on_progress=runs.on_training)
     return accuracy_row("accuracy_of_the_ideal_observer", [named == kinds])
 
 

@@ -59,7 +59,7 @@ class Runs:
     work
         Keeps checkpoints: a stopped benchmark goes on, a finished network is only scored.
     on_training
-        Told how far the present training is.
+        Told how far the present training, or set, is.
     """
 
     tier: str
@@ -82,7 +82,10 @@ class Runs:
     def test(self, view: View = PUBLISHED) -> LabelledSubtomograms:
         """10,000 subtomograms of the known classes that no training sees."""
         if view not in self._tests:
-            self._tests[view] = made_set(self.material.known, view.conditions, TEST_EACH, (TEST,))
+            self._tests[view] = made_set(
+                self.material.known, view.conditions, TEST_EACH, (TEST,),
+                on_progress=self.on_training,
+            )  # fmt: skip
         return self._tests[view]
 
     def training(self, seed: int, view: View = PUBLISHED) -> LabelledSubtomograms:

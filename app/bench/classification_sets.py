@@ -1,7 +1,7 @@
 """Structures and subtomograms of the classification benchmark, each from a seed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,10 +95,11 @@ def made_set(
     *,
     voxel_nm: float = VOXEL_NM,
     with_targets: bool = False,
+    on_progress: Callable[[float], None] | None = None,
 ) -> LabelledSubtomograms:
     """As many of every class, under one recipe."""
     maker = SetMaker(structures, conditions, BOX_VOX, 10.0 * voxel_nm, with_targets=with_targets)
-    return maker.balanced(each, (SET_SEED, *seed))
+    return maker.balanced(each, (SET_SEED, *seed), on_progress)
 
 
 def training_set(structures: Sequence[Structure], seed: int, view: View) -> LabelledSubtomograms:
