@@ -10,6 +10,8 @@ from torch import Tensor
 
 from engine.data.arrays import Float64s, Ints
 from engine.data.classification import NONE_OF_THESE
+from engine.data.provenance import Provenance
+from engine.data.subtomograms import SubtomogramStack
 from engine.errors import BadInputError
 
 # Axes of (n, c, z, y, x) whose reversal is half a turn about z, y or x: these keep the hand of a
@@ -100,6 +102,15 @@ class LabelledSubtomograms:
         return LabelledSubtomograms(
             self.images[chosen], self.kinds[chosen], self.class_names, targets
         )
+
+
+def stack_of(images: Tensor, voxel_size_nm: float) -> SubtomogramStack:
+    """Simulated images (n, 1, z, y, x) as finished classifiers take them, named by number."""
+    names = tuple(str(number) for number in range(len(images)))
+    return SubtomogramStack(
+        images[:, 0].numpy(), 10.0 * voxel_size_nm, names, ("",) * len(names),
+        Provenance("", "", simulated=True),
+    )  # fmt: skip
 
 
 def require_every_class(data: LabelledSubtomograms) -> None:

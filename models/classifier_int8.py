@@ -1,7 +1,9 @@
 """A finished classifier with convolutions of eight bits, where accuracy allows it."""
 
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from onnxruntime.quantization import (
@@ -14,10 +16,8 @@ from torch import Tensor
 
 from engine.classification.classifier import INPUT, SubtomogramClassifier
 from engine.data.arrays import Float32s
-from engine.data.provenance import Provenance
-from engine.data.subtomograms import SubtomogramStack
 from engine.segmentation.network_files import MODEL_FILE, read_card
-from models.classifier_data import LabelledSubtomograms
+from models.classifier_data import LabelledSubtomograms, stack_of
 from models.onnx_export import ParityError
 from models.writing import write_card
 
@@ -66,16 +66,17 @@ def write_int8(folder: Path, shown: Tensor, held_out: LabelledSubtomograms) -> d
     """
     target = folder.with_name(folder.name + SUFFIX)
     target.mkdir(parents=True, exist_ok=True)
-    quantize_static(
-        folder / MODEL_FILE,
-        target / MODEL_FILE,
-        _Shown(shown[:MOST_SHOWN].numpy()),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv"],
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    with _without_advice():
+        quantize_static(
+            folder / MODEL_FILE,
+            target / MODEL_FILE,
+            _Shown(shown[:MOST_SHOWN].numpy()),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
     card = read_card(folder)
     write_card(target, {**card, "name": target.name})
     before, after = (_accuracy(one, card, held_out) for one in (folder, target))
@@ -97,6 +98,17 @@ def write_int8(folder: Path, shown: Tensor, held_out: LabelledSubtomograms) -> d
     }
 
 
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Without the warnings that recommend a step which the export has done already."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _metrics(card: Mapping[str, object]) -> dict[str, float]:
     metrics = card.get("metrics")
     return dict(metrics) if isinstance(metrics, Mapping) else {}
@@ -104,12 +116,7 @@ def _metrics(card: Mapping[str, object]) -> dict[str, float]:
 
 def _accuracy(folder: Path, card: Mapping[str, object], held_out: LabelledSubtomograms) -> float:
     """Share named right by the runtime that deploys it."""
-    voxel_angst = 10.0 * float(str(card["voxel_size_nm"]))
     held_out = held_out.of_known()
-    images = held_out.images[:, 0].numpy()
-    names = tuple(str(number) for number in range(len(images)))
-    stack = SubtomogramStack(
-        images, voxel_angst, names, ("",) * len(images), Provenance("", "", simulated=True)
-    )
+    stack = stack_of(held_out.images, float(str(card["voxel_size_nm"])))
     kinds = SubtomogramClassifier(folder, "cpu").classify(stack).kinds
     return float((kinds == held_out.kinds.numpy()).mean())

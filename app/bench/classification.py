@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.bench.classification_adapted import adaptation_rows
 from app.bench.classification_central import central_rows
+from app.bench.classification_int8 import int8_rows
 from app.bench.classification_known import calibration_rows, speed_rows, supervised_rows
 from app.bench.classification_runs import Runs
 from app.bench.classification_shipped import shipped_rows
@@ -17,7 +18,7 @@ from app.bench.result import BenchResult, BenchRow
 
 PARTS: tuple[Callable[[Runs], list[BenchRow]], ...] = (
     supervised_rows, distillation_rows, adaptation_rows, task_rows, unseen_rows,
-    calibration_rows, stranger_rows, shipped_rows, central_rows, state_rows, speed_rows,
+    calibration_rows, stranger_rows, shipped_rows, central_rows, state_rows, speed_rows, int8_rows,
 )  # fmt: skip
 
 

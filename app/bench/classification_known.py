@@ -26,14 +26,12 @@ from app.bench.classification_sets import (
     unseen_set,
 )
 from app.bench.result import BenchRow
-from engine import __version__
 from engine.classification.classifier import SubtomogramClassifier
 from engine.classification.confidence import OpenSetModel, calibration_error, probabilities_of
-from engine.data.provenance import Provenance, parameters_digest
-from engine.data.subtomograms import SubtomogramStack
 from engine.simulation.subtomogram_params import SubtomogramParams
 from models.architectures.compact import EMBEDDING
 from models.arithmetic import multiply_adds, n_weights
+from models.classifier_data import stack_of
 from models.classifier_training import Fitted, logits_of
 from models.classifier_writing import Deployment, deployment_of, features_of, write_classifier
 from models.table import CLASSIFIERS
@@ -173,9 +171,7 @@ def speed_rows(runs: Runs) -> list[BenchRow]:
     deployment = Deployment(names, SPEED_BOX_VOX, VOXEL_NM, 1.0, any_model, {})
     rng = np.random.default_rng(0)
     voxels = rng.standard_normal((SPEED_COUNT, *(SPEED_BOX_VOX,) * 3), dtype=np.float32)
-    numbers = tuple(str(number) for number in range(SPEED_COUNT))
-    origin = Provenance(__version__, parameters_digest({}), simulated=True)
-    stack = SubtomogramStack(voxels, 10.0 * VOXEL_NM, numbers, ("",) * SPEED_COUNT, origin)
+    stack = stack_of(torch.from_numpy(voxels)[:, None], VOXEL_NM)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "student"
         write_classifier(network, deployment, {}, folder, "tomodx bench classification")

@@ -21,9 +21,8 @@ from app.structures import read_structures
 from engine.classification.classifier import SubtomogramClassifier
 from engine.classification.confidence import calibration_error
 from engine.data.classification import Classification
-from engine.data.provenance import Provenance
-from engine.data.subtomograms import SubtomogramStack
 from engine.simulation.subtomograms import Structure
+from models.classifier_data import stack_of
 from models.classifier_pool import SetMaker, strangers
 from models.classifier_recipe import ClassifierRecipe, Conditions, read_classifier_recipe
 from models.registry import TRAINED_FOLDER
@@ -94,10 +93,4 @@ def _false_picks(known: tuple[Structure, ...], conditions: Conditions) -> torch.
 
 
 def _classified(classifier: SubtomogramClassifier, images: torch.Tensor) -> Classification:
-    numbers = tuple(str(number) for number in range(len(images)))
-    origin = Provenance("", "", simulated=True)
-    return classifier.classify(
-        SubtomogramStack(
-            images[:, 0].numpy(), 10.0 * VOXEL_NM, numbers, ("",) * len(images), origin
-        )
-    )
+    return classifier.classify(stack_of(images, VOXEL_NM))
