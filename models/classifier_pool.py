@@ -156,9 +156,11 @@ class SetMaker:
             rng.uniform(*ranges.tilt_limits_deg) / TILT_LIMIT_STEP_DEG
         )
         low, high = np.log(ranges.snr_range)
+        # No noise at all is no range.
+        snr = np.exp(rng.uniform(low, high)) if np.isfinite(high) else ranges.snr_range[1]
         return replace(
             self._maker.params,
-            snr=float(np.exp(rng.uniform(low, high))),
+            snr=float(snr),
             microscopy=ranges.microscopies[rng.integers(len(ranges.microscopies))],
             tilt_range=TiltRange(-limit, limit),
             defocus_um=float(rng.uniform(*ranges.defocus_range_um)),

@@ -1,5 +1,6 @@
 """What a classifier of subtomograms is trained on and how: one YAML file."""
 
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,7 +20,7 @@ class Conditions(BaseModel):
     Attributes
     ----------
     snr_range
-        Uniform in its logarithm.
+        Uniform in its logarithm; twice infinity for no noise.
     tilt_limits_deg
         Symmetric about 0.
     """
@@ -39,6 +40,9 @@ class Conditions(BaseModel):
             low, high = getattr(self, name)
             if not low <= high:
                 raise ValueError(f"{name}: expected the smaller first, found {low}, {high}")
+        low, high = self.snr_range
+        if math.isinf(high) and low != high:
+            raise ValueError("snr_range: infinity is no end of a range; give it twice")
         if self.snr_range[0] <= 0 or self.tilt_limits_deg[0] <= 0:
             raise ValueError("snr_range and tilt_limits_deg must be positive")
         return self

@@ -11,13 +11,14 @@ from app.bench.classification_runs import Runs
 from app.bench.classification_shipped import shipped_rows
 from app.bench.classification_states import state_rows
 from app.bench.classification_strangers import stranger_rows
+from app.bench.classification_table import table_rows
 from app.bench.classification_tasks import task_rows
 from app.bench.classification_taught import distillation_rows
 from app.bench.classification_unseen import unseen_rows
 from app.bench.result import BenchResult, BenchRow
 
 PARTS: tuple[Callable[[Runs], list[BenchRow]], ...] = (
-    supervised_rows, distillation_rows, adaptation_rows, task_rows, unseen_rows,
+    supervised_rows, table_rows, distillation_rows, adaptation_rows, task_rows, unseen_rows,
     calibration_rows, stranger_rows, shipped_rows, central_rows, state_rows, speed_rows, int8_rows,
 )  # fmt: skip
 

@@ -1,9 +1,12 @@
 """Parts of the classification benchmark whose answer is known beforehand."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from app.bench import classification_table
 from app.bench.classification_ideal import ideal_classes
 from app.bench.classification_runs import Runs, accuracy_row
 from app.bench.classification_sets import BOX_VOX, PUBLISHED, TEST_DATA, material
@@ -94,3 +97,21 @@ def test_strangers_are_one_more_class(monkeypatch):
     data = with_strangers(LabelledSubtomograms(images, known.kinds, known.class_names), PUBLISHED)
     assert data.class_names == (*known.class_names, NONE_OF_THESE)
     assert data.counts.tolist() == [30, 30, 30, 6]
+
+
+def test_the_table_has_a_row_for_every_network_and_cell_that_the_tier_trains(tmp_path, monkeypatch):
+    monkeypatch.delenv(TEST_DATA, raising=False)
+    small = {
+        "N_CLASSES": 3, "BOX_VOX": 16, "VOXEL_ANGST": 20.0, "TEST_EACH": 4,
+        "SNRS": (math.inf, 0.1), "TILT_LIMITS_DEG": (60.0,), "NETWORKS": ("compact_small",),
+        "TRAIN_EACH": {"quick": 6, "full": 8}, "EPOCHS": {"quick": 1, "full": 2},
+    }  # fmt: skip
+    for name, value in small.items():
+        monkeypatch.setattr(classification_table, name, value)
+    assert classification_table.table_rows(Runs("quick", "cpu", tmp_path)) == []
+    rows = classification_table.table_rows(Runs("full", "cpu", tmp_path))
+    assert [row.metric for row in rows] == [
+        "accuracy_of_compact_small_of_3_classes_snr_inf_tilt_60",
+        "accuracy_of_compact_small_of_3_classes_snr_0.1_tilt_60",
+    ]
+    assert all(0.0 <= row.value <= 1.0 for row in rows)

@@ -1,5 +1,9 @@
+import math
+
 import numpy as np
+import pytest
 import torch
+from pydantic import ValidationError
 
 from engine.data.classification import NONE_OF_THESE
 from models import classifier_pool
@@ -25,6 +29,17 @@ def test_strangers_are_the_last_class_and_do_not_change_the_others():
     torch.testing.assert_close(
         shared.images.mean(dim=(1, 2, 3, 4)), torch.zeros(18), atol=1e-4, rtol=0.0
     )
+
+
+def test_without_noise_the_image_is_the_signal():
+    clear = Conditions(snr_range=(math.inf, math.inf))
+    structures = assemblies(2, 1)
+    made = SetMaker(structures, clear, BOX_VOX, VOXEL_ANGST).balanced(1, (3,))
+    again = SetMaker(structures, clear, BOX_VOX, VOXEL_ANGST).balanced(1, (3,))
+    torch.testing.assert_close(made.images, again.images)
+    assert torch.isfinite(made.images).all()
+    with pytest.raises(ValidationError, match="infinity is no end"):
+        Conditions(snr_range=(0.1, math.inf))
 
 
 def test_some_strangers_are_noise_alone(monkeypatch):
