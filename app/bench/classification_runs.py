@@ -29,7 +29,8 @@ from models.classifier_training import FitParams, Fitted, Objective, Validation,
 from models.registry import TRAINED_FOLDER
 from models.table import CLASSIFIERS
 
-SEEDS = {"quick": (0,), "full": (0, 1, 2)}
+# Of training sets and first weights of our own network; all others take the first.
+SEEDS = (0, 1, 2)
 TEST_EACH = 1000
 # What the quick tier trains; larger networks are scored where the work folder holds them.
 LARGEST_QUICK = 0.2e9
@@ -69,11 +70,6 @@ class Runs:
     _sets: dict[tuple[int, View], LabelledSubtomograms] = field(default_factory=dict)
     _tests: dict[View, LabelledSubtomograms] = field(default_factory=dict)
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Of training sets and first weights."""
-        return SEEDS[self.tier]
-
     @cached_property
     def material(self) -> Material:
         """Structures."""
@@ -100,16 +96,16 @@ class Runs:
         return self.trained("compact", seed, OURS, view=view)
 
     def begun(
-        self, view: View, *, key: str, data: LabelledSubtomograms | None = None
+        self, view: View, *, key: str, seed: int = 0, data: LabelledSubtomograms | None = None
     ) -> Fitted | None:
         """`compact` that begins with the shipped embedding; None where there is none."""
         folder = TRAINED_FOLDER / EMBEDDING_MODEL
         if not folder.is_dir():
             return None
-        data = self.training(0, view) if data is None else data
+        data = self.training(seed, view) if data is None else data
         shown = torch.split(data.images[:FIRST_IMAGES], 64)
         return self.trained(
-            "compact", 0, BEGUN, view=view, key=key, data=data,
+            "compact", seed, BEGUN, view=view, key=key, data=data,
             start=lambda network: begin_with(network, folder, shown),
         )  # fmt: skip
 
