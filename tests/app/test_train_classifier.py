@@ -68,6 +68,25 @@ def test_a_labelled_stack_becomes_a_classifier_that_classifies(tmp_path):
     assert set(json.loads(done.stdout)["counts"]) == {*NAMES, "none_of_these"}
 
 
+def test_what_a_stack_calls_none_of_these_is_no_class(tmp_path):
+    given = ["none_of_these" if one == NAMES[0] else one for one in labels()]
+    known = stack(tmp_path, given)
+    own = recipe(tmp_path, epochs=25, learning_rate=0.01, box_vox=12, architecture="compact")
+    result = run("train", own, "--subtomograms", known, "--work", tmp_path / "w")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert "strangers-refused" in said["metrics"]
+    card = yaml.safe_load((tmp_path / "w/models/own-1/card.yaml").read_text())
+    assert card["class_names"] == sorted(NAMES[1:])
+    assert card["none_score"] == "log odds of a stranger"
+    done = run("classify", known, "--model", said["out"], "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    counts = json.loads(done.stdout)["counts"]
+    assert set(counts) == {*NAMES[1:], "none_of_these"}
+    # 30 were labelled so; one known in twenty is refused.
+    assert counts["none_of_these"] > 20
+
+
 def test_a_classifier_of_eight_bits_lies_beside_the_other(tmp_path):
     known = stack(tmp_path, labels())
     result = run(
@@ -131,6 +150,13 @@ def test_simulated_structures_become_a_classifier_and_training_goes_on_from_it(t
         "--work", work,
     )  # fmt: skip
     assert third.exit_code == 0, third.output
+    fourth = run(
+        "train", recipe(tmp_path, name="own-4", structures={"n_assemblies": 2, "n_strangers": 4},
+        architecture="compact", start_from="own-1"), "--work", work,
+    )  # fmt: skip
+    assert fourth.exit_code == 0, fourth.output
+    card = yaml.safe_load((work / "models" / "own-4" / "card.yaml").read_text())
+    assert card["class_names"] == ["assembly-0", "assembly-1"]
 
 
 def test_a_folder_of_densities_is_read_by_name(tmp_path):
@@ -165,6 +191,7 @@ def test_what_is_lacking_is_said_in_a_line(tmp_path, changes, options, said):
     ("given", "said"),
     [
         (["one"] * 20, "expected at least two classes"),
+        (["one"] * 10 + ["none_of_these"] * 10, "at least two classes, found one alone"),
         (["one"] * 18 + ["two"] * 2, "at least 5 subtomograms of every class, found 2 of two"),
         ([""] * 20, "expected a label for every subtomogram"),
     ],
