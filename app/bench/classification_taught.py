@@ -30,6 +30,7 @@ STUDENTS: dict[str, Teaching] = {
     "dsrf3d_v2_s1": "logits", "dsrf3d_v2_s2": "logits", "dsrf3d_v2_s3": "logits",
     "compact": "softened", "compact_small": "softened",
 }  # fmt: skip
+OUR_STUDENTS = ("compact", "compact_small")
 PUBLISHED_BOX_VOX, PUBLISHED_CLASSES = 40, 22
 TIMED, ROUNDS = 128, 5
 
@@ -46,13 +47,22 @@ def distillation_rows(runs: Runs) -> list[BenchRow]:
     for name, teaching in STUDENTS.items():
         if not runs.has(name, f"{name}-taught-0"):
             continue
-        params = OURS if name.startswith("compact") else papers_params(name)
+        params = OURS if name in OUR_STUDENTS else papers_params(name)
         student = runs.trained(
             name, 0, params, view=TILTED, key=f"{name}-taught-0",
             objective=distillation_objective(taught, teaching),
         )  # fmt: skip
         found = right(student.network, test)
-        rows.append(_lost_row(name, teaching, own, found, runs))
+        rows.append(
+            _lost_row(f"accuracy_lost_by_{name}", name, f"taught by {teaching}", own, found, runs)
+        )
+        if name in OUR_STUDENTS:
+            alone = right(runs.trained(name, 0, OURS, view=TILTED).network, test)
+            rows.append(
+                _lost_row(
+                    f"accuracy_lost_by_{name}_untaught", name, "labels alone", own, alone, runs
+                )
+            )
         rows.append(_speed_row(name, teacher.network, student.network, test.images[:TIMED]))
     return rows
 
@@ -74,16 +84,16 @@ def trained_teacher(runs: Runs) -> Fitted:
 
 
 def _lost_row(
-    name: str, teaching: Teaching, own: np.ndarray, found: np.ndarray, runs: Runs
+    metric: str, name: str, how: str, own: np.ndarray, found: np.ndarray, runs: Runs
 ) -> BenchRow:
     lost = own.astype(np.float64) - found
     here = (BOX_VOX, len(runs.material.known))
     there = (PUBLISHED_BOX_VOX, PUBLISHED_CLASSES)
     fewer = n_weights(TEACHER, *there) / n_weights(name, *there)
     return BenchRow(
-        f"accuracy_lost_by_{name}", float(lost.mean()), "1", "lower",
+        metric, float(lost.mean()), "1", "lower",
         *bootstrap_mean(lost.tolist()), 0.005 if name == "compact_small" else None,
-        f"taught by {teaching}; {multiply_adds(TEACHER, *here) / multiply_adds(name, *here):.1f} "
+        f"{how}; {multiply_adds(TEACHER, *here) / multiply_adds(name, *here):.1f} "
         f"times fewer multiply-adds, {n_weights(TEACHER, *here) / n_weights(name, *here):.0f} "
         f"times fewer weights ({fewer:.0f} times at {there[0]} voxels and {there[1]} classes)",
     )  # fmt: skip
