@@ -106,13 +106,13 @@ class SetMaker:
             maker, wanted = self._maker.under(self._drawn(rng)), kinds[start : start + ALIKE]
             made = maker.make(self._structures_of(wanted, rng), rng=rng)
             shown = made.images.clone()
-            both = torch.stack([made.masks.float(), made.densities], dim=1)
-            empty = self._empty(wanted, rng)
-            if empty.any():
-                index = torch.as_tensor(np.flatnonzero(empty), device=shown.device)
-                shown[index], both[index] = _noise_alone(made, index), 0.0
+            empty = torch.as_tensor(np.flatnonzero(self._empty(wanted, rng)), device=shown.device)
+            if len(empty):
+                shown[empty] = _noise_alone(made, empty)
             images.append(shown[:, None].cpu())
             if self._with_targets:
+                both = torch.stack([made.masks.float(), made.densities], dim=1)
+                both[empty] = 0.0
                 targets.append(both.cpu())
             if on_progress:
                 on_progress(min(1.0, (start + ALIKE) / len(kinds)))

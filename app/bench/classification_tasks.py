@@ -59,9 +59,10 @@ def _key(name: str, each: int, seed: int) -> str:
 def _scored(
     runs: Runs, name: str, seed: int, data: LabelledSubtomograms, test: LabelledSubtomograms
 ) -> TaskScores:
-    weights, key = RUNS[name], _key(name, len(data) // len(data.class_names), seed)
+    weights = RUNS[name]
     fitted = runs.trained(
-        name, seed, replace(OURS, epochs=OURS.epochs // 2), key=key, data=data,
+        name, seed, replace(OURS, epochs=OURS.epochs // 2),
+        key=_key(name, SHOWN_EACH[runs.tier], seed), data=data,
         objective=multi_task_objective(weights), validation=multi_task_validation(weights),
         make=lambda: MultiTask(len(data.class_names), CHANNELS),
     )  # fmt: skip

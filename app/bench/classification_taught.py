@@ -71,6 +71,7 @@ def trained_teacher(runs: Runs) -> Fitted:
     """The published teacher on the same 200 a class, after as many clear ones."""
 
     def begin(network: nn.Module) -> None:
+        """With what clear subtomograms taught."""
         conditions = TILT_SERIES.model_copy(update={"snr_range": (CLEAR_SNR, CLEAR_SNR)})
         clear = runs.trained(
             TEACHER, 0, replace(papers_params(TEACHER), epochs=CLEAR_EPOCHS, patience=0),
