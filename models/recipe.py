@@ -176,7 +176,12 @@ def checked(name_or_path: str, content: Mapping[str, Any], kind: type[AnyModel])
         return kind.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), _said(fault["msg"]))))
             for fault in error.errors()
         )
         raise BadInputError(f"{Path(name_or_path).name}: {faults}") from error
+
+
+def _said(message: str) -> str:
+    """Our own words without what pydantic puts before them."""
+    return message.removeprefix("Value error, ")

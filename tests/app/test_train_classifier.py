@@ -178,6 +178,11 @@ def test_a_folder_of_densities_is_read_by_name(tmp_path):
         ({}, (), "the recipe names no structures"),
         ({"structures": {"densities": {"a": "first"}}}, (), "expected --densities DIR with a"),
         ({"structures": {"densities": {"a": "x"}}}, ("--densities", "."), "has no density a.mrc"),
+        (
+            {"structures": {"densities": {"a": "none_of_these"}}},
+            (),
+            "own.yaml: structures: none_of",
+        ),
         ({"structures": {"n_assemblies": 2}, "start_from": "none"}, (), "no model 'none'"),
     ],
 )
