@@ -26,9 +26,10 @@ from models.density_teaching import WithDecoder, density_objective, without_deco
 from models.distilling import distillation_objective
 from models.domain_adaptation import mean_power, with_target_spectrum
 from models.mitochondrion_boxes import mitochondrion_looks
+from models.reference_fitting import ReferenceParams, fit_references
 from models.registry import finished_folder
 from models.self_training import adapted_by_own_answers
-from models.table import CLASSIFIERS
+from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 # Batches whose statistics a network's BatchNorms begin with.
 FIRST_BATCHES = 8
@@ -93,6 +94,18 @@ def train_classifier(
     data, renewal = _training_set(recipe, sources, work, device, lambda f: on_progress(making * f))
     if target is not None:
         data, renewal = _like(target, data, renewal)
+    if recipe.architecture == MULTI_REFERENCE:
+        if target is not None:
+            raise BadInputError(
+                f"{recipe.name}: {MULTI_REFERENCE} does not adapt to unlabelled subtomograms"
+            )
+        estimated = fit_references(
+            data,
+            ReferenceParams(iterations=recipe.epochs, seed=recipe.seed),
+            folder=work / recipe.name,
+            on_progress=lambda f: on_progress(making + (1.0 - making) * f),
+        )
+        return _written(estimated, recipe, out, command, 0)
     torch.manual_seed(recipe.seed)
     network = CLASSIFIERS[recipe.architecture](recipe.box_vox, len(data.class_names))
     if recipe.start_from:

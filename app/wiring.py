@@ -19,7 +19,7 @@ ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
 SPECTRUM_FILE = ORDINARY_FILE.with_name("spectrum.json")
 COARSE_MODEL, FINE_MODEL, PSEUDO_MODEL = "coarse-4", "fine-8", "pseudo-1"
 SMALL_BODIES_MODEL = "small-bodies-1"
-STATES_MODEL = "mitochondrion-states-2"
+STATES_MODEL = "mitochondrion-states-3"
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,7 @@ from engine.simulation.subtomogram_params import Microscopy
 from models.classifier_training import FitParams
 from models.distilling import Teaching
 from models.recipe import PoolRecipe, checked, recipe_content
-from models.table import CLASSIFIERS
+from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 
 class Conditions(BaseModel):
@@ -90,6 +90,8 @@ class ClassifierRecipe(BaseModel):
         Fields whose mitochondria, by their state, are the training set instead.
     renewed
         Simulate a new set for every epoch.
+    epochs
+        Passes over the training set; of `multi_reference`, iterations at full resolution.
     density_weight
         Of the structure's density, which a decoder is asked for in training beside the class
         (`models.density_teaching`); 0 for none.
@@ -135,6 +137,11 @@ class ClassifierRecipe(BaseModel):
             raise ValueError(
                 f"no classifier '{self.architecture}': expected one of {', '.join(CLASSIFIERS)}"
             )
+        if self.architecture == MULTI_REFERENCE and (meant := self._meant_for_training):
+            raise ValueError(
+                f"{', '.join(meant)}: {MULTI_REFERENCE} estimates its references, there is no "
+                "training to change"
+            )
         names = self.structures.known_names
         if len(set(names)) != len(names):
             raise ValueError("structures: two classes have one name")
@@ -147,6 +154,20 @@ class ClassifierRecipe(BaseModel):
         if self.density_weight and (self.teacher or not self.architecture.startswith("compact")):
             raise ValueError("density_weight: for compact networks without a teacher")
         return self
+
+    @property
+    def _meant_for_training(self) -> list[str]:
+        """What is asked for that only a trained network has."""
+        asked = {
+            "teacher": self.teacher,
+            "start_from": self.start_from,
+            "renewed": self.renewed,
+            "mitochondria": self.mitochondria,
+            "mirrored": self.mirrored,
+            "density_weight": self.density_weight,
+            "int8": self.int8,
+        }
+        return [name for name, value in asked.items() if value]
 
     @property
     def fit_params(self) -> FitParams:

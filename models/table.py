@@ -13,6 +13,7 @@ from models.architectures.dsrf3d import dsrf3d
 from models.architectures.dsrf3d_students import dsrf3d_v2_s1, dsrf3d_v2_s2, dsrf3d_v2_s3
 from models.architectures.dsrf3d_v2 import dsrf3d_v2
 from models.architectures.inception3d import inception3d
+from models.architectures.multi_reference import MultiReference
 from models.architectures.rb3d import rb3d
 from models.architectures.slice_cnn import SliceCnn, slice_receptive_radius_vox
 from models.architectures.ssn3d import Ssn3D, ssn_receptive_radius_vox
@@ -52,6 +53,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+# The one whose weights are estimated (`models.reference_fitting`), not trained.
+MULTI_REFERENCE = "multi_reference"
 # Networks that name a subtomogram: of (voxels a side, classes). Each has `features` and `head`.
 CLASSIFIERS: dict[str, Callable[[int, int], nn.Module]] = {
     "inception3d": inception3d,
@@ -65,4 +68,5 @@ CLASSIFIERS: dict[str, Callable[[int, int], nn.Module]] = {
     "ada3d": ada3d,
     "compact": lambda _box, n_classes: Compact(n_classes),
     "compact_small": lambda _box, n_classes: Compact(n_classes, SMALL_WIDTHS),
+    MULTI_REFERENCE: MultiReference,
 }

@@ -1,5 +1,6 @@
 """Rows of the classes that were trained on: networks side by side, calibration, speed."""
 
+import copy
 import tempfile
 import time
 from pathlib import Path
@@ -31,11 +32,11 @@ from engine.classification.classifier import SubtomogramClassifier
 from engine.classification.confidence import OpenSetModel, calibration_error, probabilities_of
 from engine.simulation.subtomogram_params import SubtomogramParams
 from models.architectures.compact import EMBEDDING
-from models.arithmetic import multiply_adds, n_weights
+from models.arithmetic import multiply_adds, multiply_adds_of, n_weights
 from models.classifier_data import stack_of
 from models.classifier_training import Fitted, logits_of
 from models.classifier_writing import Deployment, deployment_of, features_of, write_classifier
-from models.table import CLASSIFIERS
+from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 CHAPTER = (
     "inception3d", "dsrf3d", "dsrf3d_v2", "rb3d", "cb3d", "dsrf3d_v2_s1", "dsrf3d_v2_s2",
@@ -65,7 +66,11 @@ def supervised_rows(runs: Runs) -> list[BenchRow]:
                 f"multiply-adds; {runs.material.origin}; SNR {SNR:g}, {10 * VOXEL_NM:g} A",
             )
         )  # fmt: skip
-        rows += [*_begun_rows(runs, view), *_chapter_rows(runs, view)]
+        rows += [
+            *_begun_rows(runs, view),
+            *_reference_rows(runs, view),
+            *_chapter_rows(runs, view),
+        ]
     return rows
 
 
@@ -99,6 +104,22 @@ def _begun_rows(runs: Runs, view: View) -> list[BenchRow]:
     ]  # fmt: skip
 
 
+def _reference_rows(runs: Runs, view: View) -> list[BenchRow]:
+    """The same training sets, each class averaged in place of training."""
+    test, ours, cost = runs.test(view), [], 0
+    for seed in SEEDS:
+        network = runs.references(view, seed).network
+        ours.append(right(network, test))
+        cost = multiply_adds_of(copy.deepcopy(network).to("meta"), BOX_VOX)
+    return [
+        accuracy_row(
+            f"accuracy_of_{MULTI_REFERENCE}{view.suffix}", ours, goal=0.9,
+            baseline=f"{cost / 1e6:.0f} million multiply-adds; knows no structure but from the "
+            "same subtomograms",
+        )
+    ]  # fmt: skip
+
+
 def _chapter_rows(runs: Runs, view: View) -> list[BenchRow]:
     rows, n_classes = [], len(runs.material.known)
     for name in CHAPTER:
@@ -120,6 +141,7 @@ def calibration_rows(runs: Runs) -> list[BenchRow]:
     rows = []
     for view in VIEWS:
         rows += _calibration_rows(runs, view, runs.compact(view), view.suffix)
+        rows += _calibration_rows(runs, view, runs.references(view), f"_references{view.suffix}")
         begun = runs.begun(view, key=f"compact-begun{view.suffix}-0")
         if begun is not None:
             rows += _calibration_rows(runs, view, begun, f"_begun{view.suffix}")

@@ -26,8 +26,9 @@ from models.arithmetic import multiply_adds
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_start import begin_with
 from models.classifier_training import FitParams, Fitted, Objective, Validation, fit, logits_of
+from models.reference_fitting import ReferenceParams, fit_references
 from models.registry import TRAINED_FOLDER
-from models.table import CLASSIFIERS
+from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 # Of training sets and first weights of our own network; all others take the first.
 SEEDS = (0, 1, 2)
@@ -94,6 +95,14 @@ class Runs:
     def compact(self, view: View, seed: int = 0) -> Fitted:
         """Ours, from random weights."""
         return self.trained("compact", seed, OURS, view=view)
+
+    def references(self, view: View, seed: int = 0) -> Fitted:
+        """Ours that averages the classes and compares in every pose."""
+        folder = self.work / f"{MULTI_REFERENCE}{view.suffix}-{seed}"
+        return fit_references(
+            self.training(seed, view), ReferenceParams(seed=seed), folder=folder,
+            on_progress=self.on_training,
+        )  # fmt: skip
 
     def begun(
         self, view: View, *, key: str, seed: int = 0, data: LabelledSubtomograms | None = None

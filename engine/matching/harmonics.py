@@ -6,6 +6,7 @@ turn about x in between (Pinchon & Hoggan 2007, doi:10.1088/1751-8113/40/7/011),
 z mixes only the cosine and sine of one order.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -73,13 +74,16 @@ def _about_z(coefficients: Float32s, cosines: Float32s, sines: Float32s) -> Floa
     return out
 
 
-def turned(coefficients: list[Float64s], rotations: Rotation) -> list[Float32s]:
+def turned(
+    coefficients: Sequence[Float64s | Float32s], rotations: Rotation
+) -> list[Float32s]:
     """Coefficients of a rotated function, for many rotations at once.
 
     Parameters
     ----------
     coefficients
-        One (2 l + 1, c_l) array a degree, c_l columns that turn alike (radial parts).
+        One (2 l + 1, c_l) array a degree, c_l columns that turn alike (radial parts); or
+        (n, 2 l + 1, c_l), where every rotation turns a function of its own.
     rotations
         n rotations that carry the function onto its turned copy.
 
@@ -98,10 +102,11 @@ def turned(coefficients: list[Float64s], rotations: Rotation) -> list[Float32s]:
     result = []
     for degree, block in enumerate(coefficients):
         n_orders = 2 * degree + 1
-        if block.shape[1] == 0:
+        if block.shape[-1] == 0:
             result.append(np.empty((len(angles), n_orders, 0), dtype=np.float32))
             continue
-        values: Float32s = np.broadcast_to(block.astype(np.float32), (len(angles), *block.shape))
+        shape = (len(angles), *block.shape[-2:])
+        values: Float32s = np.broadcast_to(block.astype(np.float32), shape)
         quarter = _quarter_turn(degree).astype(np.float32)
         # Ry(b) = Rx(-90) Rz(b) Rx(90)
         values = _about_z(values, *waves[0])

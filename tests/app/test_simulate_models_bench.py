@@ -74,7 +74,7 @@ def test_models_are_listed_and_verified(capsys):
     cards = json.loads(capsys.readouterr().out)["models"]
     names = {card["name"] for card in cards}
     classes = {card["name"]: card["class_names"] for card in cards}
-    assert classes["mitochondrion-states-2"] == ["normal", "round_crista_poor", "swollen"]
+    assert classes["mitochondrion-states-3"] == ["normal", "round_crista_poor", "swollen"]
     assert classes["fine-8"] == []
     assert run(["models", "list"]) == 0
     text = capsys.readouterr().out

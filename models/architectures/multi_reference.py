@@ -1,0 +1,145 @@
+"""A classifier whose weights are one structure a class, in every orientation and place.
+
+What it computes is the likelihood of a subtomogram under each class, summed over orientations and
+shifts: the observer of maximum-likelihood classification (Scheres et al. 2007,
+doi:10.1038/nmeth992) as a network. `models.reference_fitting` gives it its weights.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.data.arrays import Ints
+
+SHIFT_STEP_VOX = 0.8
+SHIFTS_VOX = tuple(itertools.product((-SHIFT_STEP_VOX, 0.0, SHIFT_STEP_VOX), repeat=3))
+N_ORIENTATIONS = 2000
+# What a network has before anything is fitted: band in Fourier voxels as a share of the box, and
+# numbers that a shifted image is reduced to.
+BAND, N_REDUCED = 0.27, 256
+
+
+class MultiReference(nn.Module):
+    """Fourier voxels of the band, whitened, shifted, reduced, times every turned reference.
+
+    Parameters
+    ----------
+    band
+        Largest frequency that is looked at, in Fourier voxels.
+    n_reduced
+        Numbers that each shifted image becomes.
+    n_orientations
+        Of every class.
+    """
+
+    def __init__(
+        self,
+        box_vox: int,
+        n_classes: int,
+        *,
+        band: float | None = None,
+        n_reduced: int = N_REDUCED,
+        n_orientations: int = N_ORIENTATIONS,
+    ) -> None:
+        super().__init__()
+        band = BAND * box_vox if band is None else band
+        self.box_vox, self.n_classes = box_vox, n_classes
+        self.top = math.floor(band)
+        zyx = band_indices(box_vox, band)
+        self.register_buffer("places", torch.from_numpy(self._flat(zyx)))
+        self.register_buffer("weights", torch.ones(len(zyx)))
+        phases = 2.0 * np.pi / box_vox * zyx @ np.array(SHIFTS_VOX).T
+        self.register_buffer("cosines", torch.tensor(np.cos(phases.T), dtype=torch.float32))
+        self.register_buffer("sines", torch.tensor(np.sin(phases.T), dtype=torch.float32))
+        self.half_axis = _FourierAxis(box_vox, np.arange(self.top + 1))
+        self.whole_axis = _FourierAxis(box_vox, np.arange(-self.top, self.top + 1))
+        self.reduced = nn.Linear(2 * len(zyx), n_reduced, bias=False)
+        self.references = nn.Linear(n_reduced, n_classes * n_orientations)
+        self.head = nn.Linear(n_classes, n_classes)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.eye(n_classes))
+            self.head.bias.zero_()
+
+    def _flat(self, zyx: Ints) -> Ints:
+        """Where Fourier voxels lie in what the three axes give, x first."""
+        side = 2 * self.top + 1
+        z, y, x = zyx.T
+        return np.asarray((x * side + y + self.top) * side + z + self.top, dtype=np.int64)
+
+    def _whitened(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
+        """Fourier voxels (n, d), real and imaginary part, of (n, 1, z, y, x)."""
+        real, imaginary = self.half_axis.of_real(volumes[:, 0])
+        real, imaginary = self.whole_axis(real.permute(0, 1, 3, 2), imaginary.permute(0, 1, 3, 2))
+        real, imaginary = self.whole_axis(real.permute(0, 2, 3, 1), imaginary.permute(0, 2, 3, 1))
+        places: Tensor = self.places  # type: ignore[assignment]
+        weights: Tensor = self.weights  # type: ignore[assignment]
+        return real.flatten(1)[:, places] * weights, imaginary.flatten(1)[:, places] * weights
+
+    def shifted(self, volumes: Tensor) -> Tensor:
+        """What is compared with the references: (n, shifts, reduced)."""
+        real, imaginary = (one[:, None] for one in self._whitened(volumes))
+        cosines: Tensor = self.cosines  # type: ignore[assignment]
+        sines: Tensor = self.sines  # type: ignore[assignment]
+        both = torch.cat(
+            [real * cosines - imaginary * sines, real * sines + imaginary * cosines], dim=2
+        )
+        reduced: Tensor = self.reduced(both)
+        return reduced
+
+    def features(self, volumes: Tensor) -> Tensor:
+        """Log-likelihood ratio (n, classes) to nothing but noise, of (n, 1, z, y, x)."""
+        scores = self.references(self.shifted(volumes))
+        # Largest first: sums of exponentials would overflow.
+        by_class = scores.unflatten(2, (self.n_classes, -1))
+        largest = by_class.amax(dim=(1, 3), keepdim=True)
+        sums = torch.exp(by_class - largest).mean(dim=(1, 3))
+        ratios: Tensor = torch.log(sums) + largest[:, 0, :, 0]
+        return ratios
+
+    def classified(self, features: Tensor) -> Tensor:
+        """Logits (n, classes) of features."""
+        logits: Tensor = self.head(features)
+        return logits
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Logits (n, classes) of normalised subtomograms (n, 1, z, y, x)."""
+        return self.classified(self.features(volumes))
+
+
+class _FourierAxis(nn.Module):
+    """Some frequencies of the Fourier transform along the last axis, in real numbers."""
+
+    def __init__(self, box_vox: int, frequencies: Ints) -> None:
+        super().__init__()
+        angle = 2.0 * np.pi / box_vox * np.outer(frequencies, np.arange(box_vox))
+        self.cosine = nn.Linear(box_vox, len(frequencies), bias=False)
+        self.sine = nn.Linear(box_vox, len(frequencies), bias=False)
+        with torch.no_grad():
+            self.cosine.weight.copy_(torch.tensor(np.cos(angle)))
+            self.sine.weight.copy_(torch.tensor(-np.sin(angle)))
+
+    def of_real(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part, of real values."""
+        return self.cosine(values), self.sine(values)
+
+    def forward(self, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of complex values."""
+        return (
+            self.cosine(real) - self.sine(imaginary),
+            self.sine(real) + self.cosine(imaginary),
+        )
+
+
+def band_indices(box_vox: int, band: float) -> Ints:
+    """Frequencies (n, 3) z, y, x of one half of the Fourier voxels up to a band, without zero."""
+    top = math.floor(band)
+    both, half = np.arange(-top, top + 1), np.arange(top + 1)
+    z, y, x = (one.ravel() for one in np.meshgrid(both, both, half, indexing="ij"))
+    # Of the plane x = 0 one half is the other's mirror image.
+    first = (x > 0) | (y > 0) | ((y == 0) & (z > 0))
+    inside = first & (z**2 + y**2 + x**2 <= band**2)
+    indices: Ints = np.stack([z, y, x], axis=1)[inside]
+    return indices

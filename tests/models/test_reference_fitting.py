@@ -1,0 +1,153 @@
+"""References from labelled subtomograms: the truth comes back, classes are told, nothing else."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.classification.classifier import SubtomogramClassifier
+from engine.data.classification import NONE_OF_THESE
+from engine.errors import BadInputError
+from engine.simulation.subtomogram_params import SubtomogramParams
+from engine.simulation.subtomograms import SubtomogramMaker
+from models.architectures.multi_reference import SHIFTS_VOX, MultiReference, band_indices
+from models.classifier_data import LabelledSubtomograms, stack_of
+from models.classifier_pool import SetMaker, assemblies
+from models.classifier_recipe import Conditions
+from models.classifier_training import logits_of
+from models.classifier_writing import deployment_of, write_classifier
+from models.reference_fitting import ReferenceParams, fit_references
+
+BOX, VOXEL_ANGST, SNR = 16, 20.0, 0.3
+STRUCTURES = assemblies(3, 70)
+CONDITIONS = Conditions(microscopies=("tilt_series",), snr_range=(SNR, SNR))
+PARAMS = ReferenceParams(iterations=3)
+
+
+def made(each, seed):
+    return SetMaker(STRUCTURES, CONDITIONS, BOX, VOXEL_ANGST).balanced(each, (seed,))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_references(made(40, 1), PARAMS)
+
+
+def test_new_subtomograms_are_named(fitted):
+    test = made(40, 2)
+    right = logits_of(fitted.network, test.images).argmax(dim=1) == test.kinds
+    assert float(right.float().mean()) > 0.9
+
+
+def test_a_reference_is_the_structure_whose_class_it_is(fitted):
+    """Clean images are likelier under their own class by far than noise is."""
+    params = SubtomogramParams(BOX, VOXEL_ANGST, math.inf, microscopy="tilt_series", shift_vox=0.0)
+    kinds = np.repeat(np.arange(3), 5)
+    clean = SubtomogramMaker(STRUCTURES, params).make(kinds, rng=np.random.default_rng(3)).images
+    ratios = fitted.network.features(clean[:, None]).detach().numpy()
+    assert (ratios.argmax(axis=1) == kinds).all()
+    noise = torch.randn((30, 1, BOX, BOX, BOX), generator=torch.Generator().manual_seed(0))
+    of_noise = fitted.network.features(noise).detach().numpy()
+    assert ratios[np.arange(15), kinds].min() > of_noise.max()
+
+
+def test_the_network_computes_the_likelihood_over_poses():
+    """Against Fourier transforms and sums written out."""
+    torch.manual_seed(1)
+    network = MultiReference(12, 2, band=3.2, n_reduced=7, n_orientations=5).eval()
+    volumes = torch.randn((3, 1, 12, 12, 12))
+    found = network.features(volumes).detach().numpy()
+    zyx = band_indices(12, 3.2)
+    reduced, templates, energies = (
+        one.detach().double().numpy()
+        for one in (
+            network.reduced.weight, network.references.weight, network.references.bias
+        )
+    )  # fmt: skip
+    for volume, ours in zip(volumes[:, 0].double().numpy(), found, strict=True):
+        spectrum = np.fft.fftn(volume)[tuple(zyx.T)]
+        scores = []
+        for shift in SHIFTS_VOX:
+            moved = spectrum * np.exp(2j * np.pi * zyx @ np.array(shift) / 12)
+            scores.append(templates @ (reduced @ np.concatenate([moved.real, moved.imag])))
+        by_class = (np.array(scores) + energies).reshape(len(SHIFTS_VOX), 2, 5)
+        assert np.allclose(ours, np.log(np.exp(by_class).mean(axis=(0, 2))), rtol=1e-4, atol=1e-3)
+
+
+def test_half_of_the_fourier_voxels_and_never_both_of_a_pair():
+    zyx = {tuple(one) for one in band_indices(12, 4.0).tolist()}
+    box = itertools.product(range(-4, 5), repeat=3)
+    whole = [one for one in box if 0 < sum(k * k for k in one) <= 16]
+    assert len(zyx) * 2 == len(whole)
+    assert not any(tuple(-k for k in one) in zyx for one in zyx)
+
+
+def test_what_stopped_goes_on_and_gives_the_same(tmp_path, fitted):
+    data = made(40, 1)
+    first = fit_references(data, PARAMS, folder=tmp_path)
+    checkpoint = tmp_path / "references.pt"
+    held = torch.load(checkpoint)
+    held["averages"] = {k: v for k, v in held["averages"].items() if k.startswith("rough")}
+    torch.save(held, checkpoint)
+    told = []
+    again = fit_references(data, PARAMS, folder=tmp_path, on_progress=told.append)
+    for one in (first, again):
+        assert torch.equal(one.network.references.weight, fitted.network.references.weight)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1.0)
+
+
+def test_averages_of_other_subtomograms_are_not_taken(tmp_path, caplog):
+    fit_references(made(12, 1), replace(PARAMS, iterations=1), folder=tmp_path)
+    fit_references(made(12, 5), replace(PARAMS, iterations=1), folder=tmp_path)
+    assert "another training set" in caplog.text
+
+
+def test_strangers_have_no_reference():
+    data = made(12, 1)
+    noise = torch.randn((12, 1, BOX, BOX, BOX), generator=torch.Generator().manual_seed(0))
+    mixed = LabelledSubtomograms(
+        torch.cat([data.images, noise]),
+        torch.cat([data.kinds, torch.full((12,), 3)]),
+        (*data.class_names, NONE_OF_THESE),
+    )
+    found = fit_references(mixed, replace(PARAMS, iterations=1))
+    assert found.shown.class_names == data.class_names
+    assert found.network.n_classes == 3
+
+
+def test_exported_it_answers_as_in_torch(tmp_path, fitted):
+    deployment = deployment_of(fitted, VOXEL_ANGST / 10)
+    folder = tmp_path / "references-1"
+    assert write_classifier(fitted.network, deployment, {}, folder, "test") <= 1e-4
+    test = made(4, 6)
+    answers = SubtomogramClassifier(folder, "cpu").classify(stack_of(test.images, 2.0))
+    expected = torch.softmax(
+        logits_of(fitted.network, test.images) / deployment.temperature, dim=1
+    ).numpy()
+    assert np.allclose(answers.probabilities, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(15, 15, 15), (10, 10, 10), (16, 16, 14)])
+def test_boxes_that_it_cannot_average_are_refused(shape):
+    data = LabelledSubtomograms(torch.zeros((4, 1, *shape)), torch.tensor([0, 0, 1, 1]), ("a", "b"))
+    with pytest.raises(BadInputError, match="even side"):
+        fit_references(data, PARAMS)
+
+
+def test_a_class_without_an_example_is_named():
+    data = LabelledSubtomograms(torch.zeros((2, 1, 16, 16, 16)), torch.tensor([0, 0]), ("a", "b"))
+    with pytest.raises(BadInputError, match="class b"):
+        fit_references(data, PARAMS)
+
+
+def test_what_is_turned_as_a_whole_is_named_alike(fitted):
+    """A half turn about the tilt axis keeps the wedge, and the answer."""
+    test = made(20, 8)
+    turned = torch.flip(test.images, (2, 4))
+    before = logits_of(fitted.network, test.images).argmax(dim=1)
+    after = logits_of(fitted.network, torch.roll(turned, (1, 1), (2, 4))).argmax(dim=1)
+    assert float((before == after).float().mean()) > 0.9
