@@ -32,6 +32,7 @@ MAY_TOUCH_DISK = (
     # Training reads recipes and examples and writes checkpoints and its log.
     "models/classifier_int8.py",
     "models/classifier_training.py",
+    "models/reference_fitting.py",
     "models/classifier_writing.py",
     "models/mitochondrion_boxes.py",
     "models/patches.py",
