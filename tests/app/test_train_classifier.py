@@ -221,3 +221,21 @@ def test_a_network_of_tomograms_does_not_learn_from_subtomograms(tmp_path):
     assert isinstance(result.exception, BadInputError)
     assert "fine is no classifier" in str(result.exception)
     assert not (tmp_path / "w").exists()
+
+
+def test_class_averages_of_a_labelled_stack_classify(tmp_path):
+    known = stack(tmp_path, labels())
+    own = recipe(tmp_path, epochs=2, box_vox=12, architecture="multi_reference")
+    result = run("train", own, "--subtomograms", known, "--work", tmp_path / "work")
+    assert result.exit_code == 0, result.output
+    model = json.loads(result.stdout)["out"]
+    result = run("classify", known, "--model", model, "--out", tmp_path / "classes")
+    assert result.exit_code == 0, result.output
+
+
+def test_class_averages_do_not_adapt(tmp_path):
+    known = stack(tmp_path, labels())
+    own = recipe(tmp_path, box_vox=12, architecture="multi_reference")
+    result = run("train", own, "--subtomograms", known, "--unlabelled", known, "--work", tmp_path)
+    assert isinstance(result.exception, BadInputError)
+    assert "does not adapt" in str(result.exception)

@@ -35,6 +35,7 @@ def test_shipped_recipes_are_read_by_name():
     ("changes", "said"),
     [
         ({"architecture": "no-such"}, "no classifier 'no-such'"),
+        ({"architecture": "multi_reference", "teacher": "a", "int8": True}, "teacher, int8"),
         ({"teacher": "a", "renewed": True}, "a teacher speaks of one set"),
         ({"density_weight": 1.0, "architecture": "cb3d"}, "for compact networks"),
         ({"conditions": {"snr_range": [0.5, 0.1]}}, "the smaller first"),
