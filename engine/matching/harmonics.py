@@ -74,9 +74,7 @@ def _about_z(coefficients: Float32s, cosines: Float32s, sines: Float32s) -> Floa
     return out
 
 
-def turned(
-    coefficients: Sequence[Float64s | Float32s], rotations: Rotation
-) -> list[Float32s]:
+def turned(coefficients: Sequence[Float64s | Float32s], rotations: Rotation) -> list[Float32s]:
     """Coefficients of a rotated function, for many rotations at once.
 
     Parameters
