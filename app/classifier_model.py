@@ -37,7 +37,7 @@ FIRST_BATCHES = 8
 LEAST = 5
 # To adapt to: fewer hold no mean spectrum, and few sure answers.
 LEAST_UNLABELLED = 50
-# Of the time: the rest is training.
+# Of the time: the rest is training; of training, what does not adapt.
 MAKING_SHARE, FIELDS_SHARE, FITTING_SHARE = 0.1, 0.7, 0.75
 
 
@@ -85,27 +85,49 @@ def train_classifier(
     ParityError
         Eight bits lose too much accuracy; the network is written without them.
     """
+    averaged = recipe.architecture == MULTI_REFERENCE
+    if averaged and sources.unlabelled is not None:
+        raise BadInputError(
+            f"{recipe.name}: {MULTI_REFERENCE} does not adapt to unlabelled subtomograms"
+        )
     folders = {
         name: finished_folder(name, work) for name in (recipe.start_from, recipe.teacher) if name
     }
-    fitting = 1.0 if sources.unlabelled is None else FITTING_SHARE
     making = FIELDS_SHARE if recipe.mitochondria else MAKING_SHARE
     target = None if sources.unlabelled is None else _target(sources.unlabelled, recipe)
     data, renewal = _training_set(recipe, sources, work, device, lambda f: on_progress(making * f))
-    if target is not None:
+
+    def on_fitting(fraction: float) -> None:
+        on_progress(making + (1.0 - making) * fraction)
+
+    if averaged:
+        params = ReferenceParams(iterations=recipe.epochs, seed=recipe.seed)
+        fitted = fit_references(data, params, folder=work / recipe.name, on_progress=on_fitting)
+    elif target is None:
+        fitted = _trained(recipe, folders, data, renewal, work, device, on_fitting)
+    else:
         data, renewal = _like(target, data, renewal)
-    if recipe.architecture == MULTI_REFERENCE:
-        if target is not None:
-            raise BadInputError(
-                f"{recipe.name}: {MULTI_REFERENCE} does not adapt to unlabelled subtomograms"
-            )
-        estimated = fit_references(
-            data,
-            ReferenceParams(iterations=recipe.epochs, seed=recipe.seed),
-            folder=work / recipe.name,
-            on_progress=lambda f: on_progress(making + (1.0 - making) * f),
+        fitted = _trained(
+            recipe, folders, data, renewal, work, device, lambda f: on_fitting(FITTING_SHARE * f)
         )
-        return _written(estimated, recipe, out, command, 0)
+        adapted = adapted_by_own_answers(
+            fitted.network, fitted.shown, target,
+            on_progress=lambda f: on_fitting(FITTING_SHARE + (1.0 - FITTING_SHARE) * f),
+        )  # fmt: skip
+        fitted = replace(fitted, network=adapted)
+    return _written(fitted, recipe, out, command, 0 if target is None else len(target))
+
+
+def _trained(
+    recipe: ClassifierRecipe,
+    folders: dict[str, Path],
+    data: LabelledSubtomograms,
+    renewal: Renewal | None,
+    work: Path,
+    device: str,
+    on_progress: Callable[[float], None],
+) -> Fitted:
+    """The recipe's network, trained by gradients."""
     torch.manual_seed(recipe.seed)
     network = CLASSIFIERS[recipe.architecture](recipe.box_vox, len(data.class_names))
     if recipe.start_from:
@@ -126,17 +148,11 @@ def train_classifier(
         renewal=renewal,
         folder=work / recipe.name,
         device=device,
-        on_progress=lambda f: on_progress(making + (fitting - making) * f),
+        on_progress=on_progress,
     )
     if recipe.density_weight:
-        fitted = replace(fitted, network=without_decoder(fitted.network))
-    if target is not None:
-        adapted = adapted_by_own_answers(
-            fitted.network, fitted.shown, target,
-            on_progress=lambda f: on_progress(fitting + (1.0 - fitting) * f),
-        )  # fmt: skip
-        fitted = replace(fitted, network=adapted)
-    return _written(fitted, recipe, out, command, 0 if target is None else len(target))
+        return replace(fitted, network=without_decoder(fitted.network))
+    return fitted
 
 
 def _target(path: Path, recipe: ClassifierRecipe) -> Tensor:

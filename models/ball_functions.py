@@ -5,6 +5,9 @@ only the orders of each degree: no interpolation, and turned copies cost little.
 """
 
 import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, count, pairwise, takewhile
 
 import numpy as np
 import torch
@@ -14,77 +17,74 @@ from torch import Tensor
 
 from engine.data.arrays import Float64s
 from engine.matching.harmonics import real_harmonics, turned
+from engine.matching.masked_template import voxel_offsets_xyz
 
 SCANNED = 4000
 
 
+@dataclass(frozen=True)
 class BallFunctions:
     """Orthonormal functions that vanish outside of a ball about voxel `box_vox // 2`.
 
-    Parameters
+    Functions are sorted by degree, order (-l to l), frequency.
+
+    Attributes
     ----------
     radius_vox
         Of the ball.
     band
         Largest frequency, in Fourier voxels of the box.
-
-    Attributes
-    ----------
-    frequencies
-        float32 (j,), of each function, in Fourier voxels. Functions are sorted by degree, order
-        (-l to l), frequency.
+    roots
+        Zeros of the spherical Bessel function of each degree, one a radial function.
     """
 
-    def __init__(self, box_vox: int, radius_vox: float, band: float) -> None:
-        self.box_vox, self.radius_vox, self.band = box_vox, radius_vox, band
-        to_vox = 2.0 * np.pi / box_vox
-        self._roots: list[Float64s] = []
-        while len(found := _bessel_roots(len(self._roots), to_vox * band * radius_vox)):
-            self._roots.append(found)
-        self.degrees = [_Degree(degree, len(roots)) for degree, roots in enumerate(self._roots)]
-        self.frequencies = torch.tensor(
-            np.concatenate(
-                [
-                    np.tile(roots / radius_vox / to_vox, one.n_orders)
-                    for one, roots in zip(self.degrees, self._roots, strict=True)
-                ]
-            ),
-            dtype=torch.float32,
-        )
-        self._bounds = np.cumsum([0, *(one.n_orders * one.n_radial for one in self.degrees)])
+    box_vox: int
+    radius_vox: float
+    band: float
+    roots: tuple[Float64s, ...]
 
     def __len__(self) -> int:
-        return len(self.frequencies)
+        return self.ends[-1]
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Where the functions of each degree begin; last, how many there are."""
+        sizes = ((2 * degree + 1) * len(roots) for degree, roots in enumerate(self.roots))
+        return tuple(accumulate(sizes, initial=0))
+
+    @cached_property
+    def frequencies(self) -> Tensor:
+        """Of each function, in Fourier voxels, float32 (j,)."""
+        to_fourier_vox = self.box_vox / (2.0 * np.pi * self.radius_vox)
+        tiled = [np.tile(roots, 2 * degree + 1) for degree, roots in enumerate(self.roots)]
+        return torch.tensor(to_fourier_vox * np.concatenate(tiled), dtype=torch.float32)
+
+    def narrowed(self, band: float) -> "BallFunctions":
+        """Those of these functions whose frequency is at most `band`, in the same order."""
+        counts = [int((one[0] <= band).sum()) for one in self.blocks(self.frequencies)]
+        kept = [roots[:n] for roots, n in zip(self.roots, counts, strict=True) if n]
+        return replace(self, band=band, roots=tuple(kept))
 
     def blocks(self, coefficients: Tensor) -> list[Tensor]:
         """Coefficients (..., j) by degree: (..., 2 l + 1, radial functions) each."""
         return [
-            coefficients[..., low:high].reshape(
-                *coefficients.shape[:-1], one.n_orders, one.n_radial
-            )
-            for one, low, high in self.ranges()
+            coefficients[..., low:high].reshape(*coefficients.shape[:-1], -1, len(roots))
+            for roots, (low, high) in zip(self.roots, pairwise(self.ends), strict=True)
         ]
-
-    def ranges(self) -> "list[tuple[_Degree, int, int]]":
-        """Where the functions of each degree begin and end."""
-        ends = [int(one) for one in self._bounds]
-        return list(zip(self.degrees, ends[:-1], ends[1:], strict=True))
 
     def sampled(self) -> Tensor:
         """Every function in its box, float32 (j, z, y, x)."""
-        axis = np.arange(self.box_vox) - self.box_vox // 2
-        z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-        points = np.stack([x, y, z], axis=-1).reshape(-1, 3).astype(np.float64)
+        points = voxel_offsets_xyz(self.box_vox)
         distances = np.linalg.norm(points, axis=1)
         inside = distances < self.radius_vox
-        harmonics = real_harmonics(len(self.degrees) - 1, points[inside])
+        harmonics = real_harmonics(len(self.roots) - 1, points[inside])
         out = np.zeros((len(self), len(points)), dtype=np.float32)
         norm = math.sqrt(2.0 / self.radius_vox**3)
-        for degree, roots in enumerate(self._roots):
+        for degree, roots in enumerate(self.roots):
             radial = spherical_jn(degree, roots[:, None] * distances[inside] / self.radius_vox)
             radial *= norm / np.abs(spherical_jn(degree + 1, roots))[:, None]
             angular = harmonics[:, degree**2 : (degree + 1) ** 2].T
-            low, high = self._bounds[degree], self._bounds[degree + 1]
+            low, high = self.ends[degree : degree + 2]
             out[low:high, inside] = (angular[:, None] * radial[None]).reshape(high - low, -1)
         return torch.from_numpy(out.reshape(-1, *(self.box_vox,) * 3))
 
@@ -100,11 +100,11 @@ class BallFunctions:
         return torch.from_numpy(np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1))
 
 
-class _Degree:
-    """How many functions there are of a degree."""
-
-    def __init__(self, degree: int, n_radial: int) -> None:
-        self.n_orders, self.n_radial = 2 * degree + 1, n_radial
+def ball_functions(box_vox: int, radius_vox: float, band: float) -> BallFunctions:
+    """All functions in a ball up to a frequency, in Fourier voxels."""
+    largest = 2.0 * np.pi / box_vox * band * radius_vox
+    roots = takewhile(len, (_bessel_roots(degree, largest) for degree in count()))
+    return BallFunctions(box_vox, radius_vox, band, tuple(roots))
 
 
 def _bessel_roots(degree: int, largest: float) -> Float64s:

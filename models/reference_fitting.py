@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from models.architectures.multi_reference import (
     MultiReference,
     band_indices,
 )
-from models.ball_functions import BallFunctions
+from models.ball_functions import BallFunctions, ball_functions
 from models.classifier_data import LabelledSubtomograms, require_every_class, stratified_split
 from models.classifier_training import Fitted, logits_of
 
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 COARSE_BAND, WIDEST_BAND = 0.19, 0.4
 # Of the strongest Fourier voxel's power: below, nothing was measured.
 MEASURED = 1e-3
-# Averages from different random orientations; the likeliest goes on. Of 60, no two were far apart.
+# Averages from different random orientations; the likeliest goes on.
 N_STARTS = 2
 N_COARSE, N_GROWING = 12, 10
 COARSE_ORIENTATIONS, FINE_ORIENTATIONS = 500, 1500
@@ -51,8 +52,8 @@ FIRST_VARIANCE, LEAST_VARIANCE = 0.04, 1e-6
 LEAST_SIGNAL, MOST_SIGNAL = 0.003, 0.8
 # Of the power of all turned references: what the reduction may lose.
 REDUCTION_LOSS = 5e-3
-# Poses less likely than this, all subtomograms together, change nothing.
-LEAST_POSES = 1e-3
+# Orientations in which all subtomograms together show less than this change nothing.
+LEAST_SHOWN = 1e-3
 BATCH = 64
 CHECKPOINT_FILE = "references.pt"
 
@@ -100,8 +101,8 @@ class _Noise:
         self.basis = torch.cat(parts)
         self.overlap = self.basis @ self.basis.T
         self.mean_overlaps = [
-            _mean_over_turns(self.overlap, low, high, one.n_radial)
-            for one, low, high in functions.ranges()
+            _mean_over_turns(self.overlap[low:high, low:high], len(roots))
+            for roots, (low, high) in zip(functions.roots, pairwise(functions.ends), strict=True)
         ]
 
     def projected(self, spectra: Tensor, shifts: tuple[tuple[float, ...], ...]) -> Tensor:
@@ -164,7 +165,7 @@ def _estimated(
     zyx = band_indices(box, widest)
     spectra = torch.cat([spectra_at(part, zyx) for part in torch.split(images, BATCH)])
     power = spectra.abs().square().mean(dim=0)
-    noise = _Noise(BallFunctions(box, box / 2 - 0.5, widest), power, zyx)
+    noise = _Noise(ball_functions(box, box / 2 - 0.5, widest), power, zyx)
     kept = _Kept(folder, f"{_digest(shown)}-{params.seed}")
     rough = []
     for kind in range(len(shown.class_names)):
@@ -252,7 +253,7 @@ def _iterated(
         evidence += float(total.sum()) - len(part) * math.log(scores.shape[1])
         share = torch.exp(scores - total[:, None]).reshape(-1, n_orientations)
         sums += share.T @ moved.flatten(0, 1)
-    used = sums.abs().amax(dim=1) > LEAST_POSES
+    used = sums.abs().amax(dim=1) > LEAST_SHOWN
     together = functions.turned(sums[used], turns[used.numpy()].inv()).sum(dim=0)
     coefficients, spread = _averaged(noise, together, len(spectra), now.variance)
     return _Estimate(coefficients, _prior(functions, coefficients, spread), evidence / len(spectra))
@@ -295,12 +296,13 @@ def _narrowed(
     top = int(seen.max()) if len(seen) else int(shells.max())
     band = min(functions.band, max(top + 0.5, COARSE_BAND * functions.box_vox))
     inside = radii <= band
-    narrow = BallFunctions(functions.box_vox, functions.radius_vox, band)
     left = 1.0 - share
     # The same functions, but for those of too high a frequency; in units of less noise.
     held = functions.frequencies <= band
     scale = 1.0 / torch.sqrt(left[functions.frequencies[held].round().long()])
-    quieter = _Noise(narrow, (power * left[shells])[inside], noise.zyx[inside.numpy()])
+    quieter = _Noise(
+        functions.narrowed(band), (power * left[shells])[inside], noise.zyx[inside.numpy()]
+    )
     return quieter, [one[held] * scale for one in rough], inside
 
 
@@ -382,8 +384,8 @@ def _digest(data: LabelledSubtomograms) -> str:
     return found.hexdigest()[:16]
 
 
-def _mean_over_turns(overlap: Tensor, low: int, high: int, n_radial: int) -> Tensor:
+def _mean_over_turns(overlap: Tensor, n_radial: int) -> Tensor:
     """Mean of R^T M R over all turns, within a degree: the same matrix for every order."""
-    n_orders = (high - low) // n_radial
-    block = overlap[low:high, low:high].reshape(n_orders, n_radial, n_orders, n_radial)
+    n_orders = len(overlap) // n_radial
+    block = overlap.reshape(n_orders, n_radial, n_orders, n_radial)
     return torch.einsum("mamb->ab", block) / n_orders

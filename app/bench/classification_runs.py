@@ -70,6 +70,7 @@ class Runs:
     on_training: Callable[[float], None] = lambda fraction: None
     _sets: dict[tuple[int, View], LabelledSubtomograms] = field(default_factory=dict)
     _tests: dict[View, LabelledSubtomograms] = field(default_factory=dict)
+    _references: dict[tuple[int, View], Fitted] = field(default_factory=dict)
 
     @cached_property
     def material(self) -> Material:
@@ -98,11 +99,15 @@ class Runs:
 
     def references(self, view: View, seed: int = 0) -> Fitted:
         """Ours that averages the classes and compares in every pose."""
-        folder = self.work / f"{MULTI_REFERENCE}{view.suffix}-{seed}"
-        return fit_references(
-            self.training(seed, view), ReferenceParams(seed=seed), folder=folder,
-            on_progress=self.on_training,
-        )  # fmt: skip
+        key = (seed, view)
+        if key not in self._references:
+            self._references[key] = fit_references(
+                self.training(seed, view),
+                ReferenceParams(seed=seed),
+                folder=self.work / f"{MULTI_REFERENCE}{view.suffix}-{seed}",
+                on_progress=self.on_training,
+            )
+        return self._references[key]
 
     def begun(
         self, view: View, *, key: str, seed: int = 0, data: LabelledSubtomograms | None = None

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from models.ball_functions import BallFunctions
+from models.ball_functions import ball_functions
 
-FUNCTIONS = BallFunctions(20, 9.5, 5.0)
+FUNCTIONS = ball_functions(20, 9.5, 5.0)
 SAMPLED = FUNCTIONS.sampled()
 
 
@@ -65,3 +65,11 @@ def test_each_turn_may_have_a_function_of_its_own():
     assert torch.allclose(together.norm(dim=1), own.norm(dim=1), rtol=1e-4)
     back = FUNCTIONS.turned(together, turns.inv())
     assert torch.allclose(back, own, atol=1e-4)
+
+
+@given(st.floats(1.5, 5.0))
+@settings(max_examples=30, deadline=None)
+def test_narrowed_they_are_the_same_functions_without_the_higher_ones(band):
+    narrow, held = FUNCTIONS.narrowed(band), FUNCTIONS.frequencies <= band
+    assert torch.equal(narrow.frequencies, FUNCTIONS.frequencies[held])
+    assert torch.equal(narrow.sampled(), SAMPLED[held])
