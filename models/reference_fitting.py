@@ -48,10 +48,12 @@ NO_SHIFT = ((0.0, 0.0, 0.0),)
 CORNERS_VOX = tuple((z, y, x) for z in (-0.6, 0.6) for y in (-0.6, 0.6) for x in (-0.6, 0.6))
 # Before an average is known: variance of a coefficient, in units of the noise.
 FIRST_VARIANCE, LEAST_VARIANCE = 0.04, 1e-6
+# What the mean of a shell counts for in the prior, in orders of a degree.
+SHELL_ORDERS = 5.0
 # Share of the power of a shell below which the averages see nothing there; most that is believed.
 LEAST_SIGNAL, MOST_SIGNAL = 0.003, 0.8
 # Of the power of all turned references: what the reduction may lose.
-REDUCTION_LOSS = 5e-3
+REDUCTION_LOSS = 0.05
 # Orientations in which all subtomograms together show less than this change nothing.
 LEAST_SHOWN = 1e-3
 BATCH = 64
@@ -275,10 +277,21 @@ def _averaged(noise: _Noise, together: Tensor, n: int, variance: Tensor) -> tupl
 
 
 def _prior(functions: BallFunctions, coefficients: Tensor, spread: Tensor) -> Tensor:
-    """Variance of coefficients of about the same frequency."""
+    """Variance of coefficients, one for each degree and radial function.
+
+    A structure smaller than the ball has ever less of a frequency in higher degrees. What few
+    orders show of that is drawn to the mean of all functions of about the same frequency.
+    """
+    squares = coefficients**2 + spread
     shells = functions.frequencies.round().long()
-    sums = torch.zeros(int(shells.max()) + 1).index_add_(0, shells, coefficients**2 + spread)
-    return (sums / torch.bincount(shells).clamp_min(1)).clamp_min(LEAST_VARIANCE)[shells]
+    sums = torch.zeros(int(shells.max()) + 1).index_add_(0, shells, squares)
+    means = (sums / torch.bincount(shells).clamp_min(1))[shells]
+    found = []
+    for own, around in zip(functions.blocks(squares), functions.blocks(means), strict=True):
+        n_orders = len(own)
+        drawn = (SHELL_ORDERS * around[0] + own.sum(dim=0)) / (SHELL_ORDERS + n_orders)
+        found.append(drawn.expand(n_orders, -1).flatten())
+    return torch.cat(found).clamp_min(LEAST_VARIANCE)
 
 
 def _narrowed(
