@@ -11,6 +11,7 @@ from engine.simulation.subtomogram_params import Microscopy
 from models.classifier_training import FitParams
 from models.distilling import Teaching
 from models.recipe import PoolRecipe, checked, recipe_content
+from models.reference_fitting import LEAST_SIDE
 from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 
@@ -141,6 +142,11 @@ class ClassifierRecipe(BaseModel):
             raise ValueError(
                 f"{', '.join(meant)}: {MULTI_REFERENCE} estimates its references, there is no "
                 "training to change"
+            )
+        if self.architecture == MULTI_REFERENCE and (self.box_vox % 2 or self.box_vox < LEAST_SIDE):
+            raise ValueError(
+                f"box_vox: {MULTI_REFERENCE} takes even boxes of {LEAST_SIDE} voxels or more, "
+                f"found {self.box_vox}"
             )
         names = self.structures.known_names
         if len(set(names)) != len(names):

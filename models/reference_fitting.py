@@ -36,6 +36,7 @@ from models.classifier_training import Fitted, logits_of
 
 logger = logging.getLogger(__name__)
 
+LEAST_SIDE = 12
 # Bands in Fourier voxels, as shares of the box: what is looked at first, and at most.
 COARSE_BAND, WIDEST_BAND = 0.19, 0.4
 # Of the strongest Fourier voxel's power: below, nothing was measured.
@@ -58,6 +59,8 @@ REDUCTION_LOSS = 0.05
 LEAST_SHOWN = 1e-3
 BATCH = 64
 CHECKPOINT_FILE = "references.pt"
+# Of the estimate: averages that another one left in a folder are made anew.
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,10 @@ def fit_references(
     require_every_class(data)
     sides = set(data.images.shape[2:])
     box = int(data.images.shape[-1])
-    if len(sides) > 1 or box % 2 or box < 12:
+    if len(sides) > 1 or box % 2 or box < LEAST_SIDE:
         raise BadInputError(
-            f"multi_reference: expected cubes of an even side of 12 voxels or more, found "
-            f"{'x'.join(str(side) for side in data.images.shape[2:])}"
+            f"multi_reference: expected cubes of an even side of {LEAST_SIDE} voxels or more, "
+            f"found {'x'.join(str(side) for side in data.images.shape[2:])}"
         )
     report = on_progress or (lambda fraction: None)
     rng = np.random.default_rng([params.seed, 0])
@@ -168,7 +171,7 @@ def _estimated(
     spectra = torch.cat([spectra_at(part, zyx) for part in torch.split(images, BATCH)])
     power = spectra.abs().square().mean(dim=0)
     noise = _Noise(ball_functions(box, box / 2 - 0.5, widest), power, zyx)
-    kept = _Kept(folder, f"{_digest(shown)}-{params.seed}")
+    kept = _Kept(folder, f"{VERSION}-{_digest(shown)}-{params.seed}")
     rough = []
     for kind in range(len(shown.class_names)):
         own, rng = spectra[kinds == kind], np.random.default_rng([params.seed, 1, kind])
@@ -371,7 +374,9 @@ class _Kept:
             if held["key"] == key:
                 self.found = held["averages"]
             else:
-                logger.warning("%s is of another training set and is made anew", self.path.name)
+                logger.warning(
+                    "%s is of another training set or estimate and is made anew", self.path.name
+                )
 
     def made(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         """An average that is there, or one that is made and kept."""

@@ -110,11 +110,15 @@ def _reference_rows(runs: Runs, view: View) -> list[BenchRow]:
     ours = [right(network, runs.test(view)) for network in networks]
     cost = max(multiply_adds_of(copy.deepcopy(one).to("meta"), BOX_VOX) for one in networks)
     return [
+        BenchRow(
+            f"multiply_adds_of_{MULTI_REFERENCE}{view.suffix}_of_those_of_cb3d",
+            cost / _cost("cb3d", runs), "1", "lower", goal=0.05,
+        ),
         accuracy_row(
             f"accuracy_of_{MULTI_REFERENCE}{view.suffix}", ours, goal=0.9,
             baseline=f"{cost / 1e6:.0f} million multiply-adds; knows no structure but from the "
             "same subtomograms",
-        )
+        ),
     ]  # fmt: skip
 
 

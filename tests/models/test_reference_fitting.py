@@ -13,7 +13,9 @@ from engine.data.classification import NONE_OF_THESE
 from engine.errors import BadInputError
 from engine.simulation.subtomogram_params import SubtomogramParams
 from engine.simulation.subtomograms import SubtomogramMaker
+from models import reference_fitting
 from models.architectures.multi_reference import SHIFTS_VOX, MultiReference, band_indices
+from models.ball_functions import ball_functions
 from models.classifier_data import LabelledSubtomograms, stack_of
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import Conditions
@@ -104,6 +106,46 @@ def test_averages_of_other_subtomograms_are_not_taken(tmp_path, caplog):
     fit_references(made(12, 1), replace(PARAMS, iterations=1), folder=tmp_path)
     fit_references(made(12, 5), replace(PARAMS, iterations=1), folder=tmp_path)
     assert "another training set" in caplog.text
+
+
+def test_averages_of_another_estimate_are_not_taken(tmp_path, caplog, monkeypatch):
+    data, params = made(12, 1), replace(PARAMS, iterations=1)
+    monkeypatch.setattr(reference_fitting, "VERSION", 0)
+    fit_references(data, params, folder=tmp_path)
+    monkeypatch.undo()
+    assert not caplog.text
+    fit_references(data, params, folder=tmp_path)
+    assert "another training set or estimate" in caplog.text
+
+
+def test_the_prior_finds_what_degrees_have():
+    """Of coefficients that are drawn with a variance which falls with the degree."""
+    functions = ball_functions(24, 11.5, 7.0)
+    rng = np.random.default_rng(4)
+    falling = [math.exp(-degree / 3.0) for degree in range(len(functions.roots))]
+    truth = torch.cat(
+        [
+            torch.full((high - low,), one)
+            for one, (low, high) in zip(falling, itertools.pairwise(functions.ends), strict=True)
+        ]
+    )
+    squares = torch.stack(
+        [truth * torch.from_numpy(rng.standard_normal(len(functions)) ** 2) for _ in range(20)]
+    ).float()
+    none = torch.zeros_like(truth)
+    priors = torch.stack([reference_fitting._prior(functions, s.sqrt(), none) for s in squares])
+    for block in functions.blocks(priors[0]):
+        assert torch.equal(block, block[:1].expand_as(block))
+    # Nearer to the truth than means of all degrees: of what there is most, and of what least.
+    shells = functions.frequencies.round().long()
+    sums = torch.zeros(int(shells.max()) + 1).index_add_(0, shells, truth)
+    means = (sums / torch.bincount(shells).clamp_min(1))[shells]
+    ours, flat = (
+        [float(one.mean().log()) for one in functions.blocks(prior / truth)]
+        for prior in (priors.mean(dim=0), means)
+    )
+    for degree in (0, len(ours) // 2, len(ours) - 1):
+        assert abs(ours[degree]) < 0.8 * abs(flat[degree]), degree
 
 
 def test_strangers_have_no_reference():
