@@ -91,9 +91,16 @@ class Deployed(nn.Module):
             known = logits[:, :-1]
             odds = logits[:, -1] - torch.logsumexp(known, dim=1)
             return known / self.temperature, features, odds
-        turned = features @ self.root
-        offsets = (turned[:, None] - self.means[None]) * self.scales  # type: ignore[index]
+        compared = compared_of(self.network, features)
+        turned = compared @ self.root  # type: ignore[operator]
+        offsets = (turned[:, None] - self.means[None]) * self.scales  # type: ignore[index,operator]
         return logits / self.temperature, features, offsets.square().sum(dim=2).amin(dim=1)
+
+
+def compared_of(network: nn.Module, features: Tensor) -> Tensor:
+    """What of the features is compared with class means: all, or what a network makes of them."""
+    own = getattr(network, "compared", None)
+    return features if own is None else own(features)
 
 
 def features_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
@@ -130,12 +137,23 @@ def deployment_of(fitted: Fitted, voxel_size_nm: float) -> Deployment:
 def _by_features(fitted: Fitted) -> OpenSetModel:
     shown, kept = fitted.shown, fitted.held_out
     return fitted_open_set(
-        features_of(fitted.network, shown.images).double().numpy(),
+        _compared(fitted.network, shown.images),
         shown.kinds.numpy(),
-        features_of(fitted.network, kept.images).double().numpy(),
+        _compared(fitted.network, kept.images),
         kept.kinds.numpy(),
         len(shown.class_names),
     )
+
+
+def distances_of(network: nn.Module, model: OpenSetModel, images: Tensor) -> Float64s:
+    """Distance (n,) of subtomograms from the nearest class."""
+    return model.scores(_compared(network, images))
+
+
+def _compared(network: nn.Module, images: Tensor) -> Float64s:
+    with torch.inference_mode():
+        found: Float64s = compared_of(network, features_of(network, images)).double().numpy()
+    return found
 
 
 def _strangers_found(logits: Float64s, is_known: Bools, model: StrangerClass) -> dict[str, float]:

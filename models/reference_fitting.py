@@ -352,6 +352,7 @@ def _network(noise: _Noise, averages: list[Tensor], seed: int) -> MultiReference
         network.reduced.weight.copy_(reduction)
         network.references.weight.copy_(templates @ noise.basis @ reduction.T)
         network.references.bias.copy_(-energies)
+        network.energies.copy_(energies.reshape(len(averages), -1).mean(dim=1))  # type: ignore[operator]
     return network
 
 

@@ -35,7 +35,7 @@ from models.architectures.compact import EMBEDDING
 from models.arithmetic import multiply_adds, multiply_adds_of, n_weights
 from models.classifier_data import stack_of
 from models.classifier_training import Fitted, logits_of
-from models.classifier_writing import Deployment, deployment_of, features_of, write_classifier
+from models.classifier_writing import Deployment, deployment_of, distances_of, write_classifier
 from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 CHAPTER = (
@@ -160,8 +160,8 @@ def _calibration_rows(runs: Runs, view: View, fitted: Fitted, suffix: str) -> li
     unseen = unseen_set(runs.material.unseen, view)
     distance = deployment.open_set
     assert isinstance(distance, OpenSetModel)
-    own = _distances(fitted, distance, test.images[: len(unseen)])
-    others = _distances(fitted, distance, unseen.images)
+    own = distances_of(fitted.network, distance, test.images[: len(unseen)])
+    others = distances_of(fitted.network, distance, unseen.images)
     each = [others[(unseen.kinds == kind).numpy()] for kind in range(len(unseen.class_names))]
     areas = [auroc(own, there) for there in each]
     known_refused = (own > distance.limit).mean()
@@ -183,10 +183,6 @@ def _calibration_rows(runs: Runs, view: View, fitted: Fitted, suffix: str) -> li
             )
         )  # fmt: skip
     return rows
-
-
-def _distances(fitted: Fitted, model: OpenSetModel, images: torch.Tensor) -> np.ndarray:
-    return model.scores(features_of(fitted.network, images).double().numpy())
 
 
 def speed_rows(runs: Runs) -> list[BenchRow]:

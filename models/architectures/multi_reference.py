@@ -20,6 +20,8 @@ N_ORIENTATIONS = 2000
 # What a network has before anything is fitted: band in Fourier voxels as a share of the box, and
 # numbers that a shifted image is reduced to.
 BAND, N_REDUCED = 0.27, 256
+# Of the best fit, in the units of log-likelihoods: less is none.
+LEAST_FIT = 1e-3
 
 
 class MultiReference(nn.Module):
@@ -58,6 +60,8 @@ class MultiReference(nn.Module):
         self.whole_axis = _FourierAxis(box_vox, np.arange(-self.top, self.top + 1))
         self.reduced = nn.Linear(2 * len(zyx), n_reduced, bias=False)
         self.references = nn.Linear(n_reduced, n_classes * n_orientations)
+        # Mean of the references of a class: half of their power, in units of the noise.
+        self.register_buffer("energies", torch.zeros(n_classes))
         self.head = nn.Linear(n_classes, n_classes)
         with torch.no_grad():
             self.head.weight.copy_(torch.eye(n_classes))
@@ -98,6 +102,17 @@ class MultiReference(nn.Module):
         sums = torch.exp(by_class - largest).mean(dim=(1, 3))
         ratios: Tensor = torch.log(sums) + largest[:, 0, :, 0]
         return ratios
+
+    def compared(self, features: Tensor) -> Tensor:
+        """What is compared with class means: how well each class fits, of the best (n, classes).
+
+        A ratio to noise grows with the signal, a fit in shares of the best does not: what is
+        clearer than the subtomograms of training is no stranger for that.
+        """
+        energies: Tensor = self.energies  # type: ignore[assignment]
+        fits = features + energies
+        shares: Tensor = fits / fits.amax(dim=1, keepdim=True).clamp_min(LEAST_FIT)
+        return shares
 
     def classified(self, features: Tensor) -> Tensor:
         """Logits (n, classes) of features."""

@@ -20,7 +20,7 @@ from models.classifier_data import LabelledSubtomograms, stack_of
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import Conditions
 from models.classifier_training import logits_of
-from models.classifier_writing import deployment_of, write_classifier
+from models.classifier_writing import deployment_of, distances_of, write_classifier
 from models.reference_fitting import ReferenceParams, fit_references
 
 BOX, VOXEL_ANGST, SNR = 16, 20.0, 0.3
@@ -54,6 +54,19 @@ def test_a_reference_is_the_structure_whose_class_it_is(fitted):
     noise = torch.randn((30, 1, BOX, BOX, BOX), generator=torch.Generator().manual_seed(0))
     of_noise = fitted.network.features(noise).detach().numpy()
     assert ratios[np.arange(15), kinds].min() > of_noise.max()
+
+
+def test_what_is_clearer_is_not_far_from_its_class(fitted):
+    """Twice the SNR of training: one in twenty refused as there, and other structures told."""
+    distances = deployment_of(fitted, VOXEL_ANGST / 10).open_set
+    clear = CONDITIONS.model_copy(update={"snr_range": (2 * SNR, 2 * SNR)})
+    known = SetMaker(STRUCTURES, clear, BOX, VOXEL_ANGST).balanced(40, (7,))
+    others = SetMaker(assemblies(5, 71), clear, BOX, VOXEL_ANGST).balanced(20, (8,))
+    own, theirs = (
+        distances_of(fitted.network, distances, one.images) for one in (known, others)
+    )  # fmt: skip
+    assert (own > distances.limit).mean() < 0.15
+    assert (theirs > distances.limit).mean() > 3 * (own > distances.limit).mean()
 
 
 def test_the_network_computes_the_likelihood_over_poses():
