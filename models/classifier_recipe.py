@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from engine.classification.classifier import TASK
 from engine.data.classification import NONE_OF_THESE
 from engine.simulation.subtomogram_params import Microscopy
+from models.architectures.multi_reference import LEAST_SIDE
 from models.classifier_training import FitParams
 from models.distilling import Teaching
 from models.recipe import PoolRecipe, checked, recipe_content
-from models.reference_fitting import LEAST_SIDE
 from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 

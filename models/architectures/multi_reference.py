@@ -17,6 +17,8 @@ from engine.data.arrays import Ints
 SHIFT_STEP_VOX = 0.8
 SHIFTS_VOX = tuple(itertools.product((-SHIFT_STEP_VOX, 0.0, SHIFT_STEP_VOX), repeat=3))
 N_ORIENTATIONS = 2000
+# Of a box, in voxels; it must be even.
+LEAST_SIDE = 12
 # What a network has before anything is fitted: band in Fourier voxels as a share of the box, and
 # numbers that a shifted image is reduced to.
 BAND, N_REDUCED = 0.27, 256

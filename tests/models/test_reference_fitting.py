@@ -16,6 +16,7 @@ from engine.simulation.subtomograms import SubtomogramMaker
 from models import reference_fitting
 from models.architectures.multi_reference import SHIFTS_VOX, MultiReference, band_indices
 from models.ball_functions import ball_functions
+from models.class_averaging import coefficient_variance
 from models.classifier_data import LabelledSubtomograms, stack_of
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import Conditions
@@ -146,7 +147,7 @@ def test_the_prior_finds_what_degrees_have():
         [truth * torch.from_numpy(rng.standard_normal(len(functions)) ** 2) for _ in range(20)]
     ).float()
     none = torch.zeros_like(truth)
-    priors = torch.stack([reference_fitting._prior(functions, s.sqrt(), none) for s in squares])
+    priors = torch.stack([coefficient_variance(functions, s.sqrt(), none) for s in squares])
     for block in functions.blocks(priors[0]):
         assert torch.equal(block, block[:1].expand_as(block))
     # Nearer to the truth than means of all degrees: of what there is most, and of what least.
