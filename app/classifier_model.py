@@ -30,6 +30,7 @@ from models.reference_fitting import ReferenceParams, fit_references
 from models.registry import finished_folder
 from models.self_training import adapted_by_own_answers
 from models.table import CLASSIFIERS, MULTI_REFERENCE
+from models.unseen_features import add_spreads
 
 # Batches whose statistics a network's BatchNorms begin with.
 FIRST_BATCHES = 8
@@ -115,7 +116,10 @@ def train_classifier(
             on_progress=lambda f: on_fitting(FITTING_SHARE + (1.0 - FITTING_SHARE) * f),
         )  # fmt: skip
         fitted = replace(fitted, network=adapted)
-    return _written(fitted, recipe, out, command, 0 if target is None else len(target))
+    figures = _written(fitted, recipe, out, command, 0 if target is None else len(target))
+    if recipe.structures.n_unseen:
+        add_spreads(out / recipe.name, recipe, device)
+    return figures
 
 
 def _trained(

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import engine.segmentation
 from engine.classification.classifier import SubtomogramClassifier
+from engine.classification.feature_spread import FeatureSpread
 from engine.data.provenance import FileDigest
 from engine.errors import ModelFileError
 from engine.io.ordinary_file import read_ordinary
 from engine.io.spectrum_file import read_spectrum_range
+from engine.io.spread_file import read_spreads
 from engine.matching.pseudo_source import PseudoStructureSource
 from engine.segmentation.fine import CORE_OUTPUT
 from engine.segmentation.inference import Networks, load_network
-from engine.segmentation.network_files import MODEL_FILE
+from engine.segmentation.network_files import MODEL_FILE, check_manifest
 from models.registry import model_folder
 
 ORDINARY_FILE = Path(engine.segmentation.__path__[0]) / "ordinary.json"
@@ -108,3 +110,16 @@ def subtomogram_classifier(name_or_path: str, device: str) -> SubtomogramClassif
         The file was altered, or the network is no classifier.
     """
     return SubtomogramClassifier(_folder_of(name_or_path), device)
+
+
+def feature_spreads(name_or_path: str) -> tuple[FeatureSpread, ...]:
+    """How features of unseen structures lie in a classifier, shipped or a user's own folder.
+
+    Raises
+    ------
+    ModelFileError
+        It does not say; or a file was altered.
+    """
+    folder = _folder_of(name_or_path)
+    check_manifest(folder)
+    return read_spreads(folder)

@@ -14,6 +14,9 @@ from models.distilling import Teaching
 from models.recipe import PoolRecipe, checked, recipe_content
 from models.table import CLASSIFIERS, MULTI_REFERENCE
 
+# Complexes from which covariances of features, temperature and limit are told.
+LEAST_UNSEEN = 30
+
 
 class Conditions(BaseModel):
     """How simulated subtomograms are imaged: each few draw from these ranges.
@@ -61,6 +64,9 @@ class StructureSet(BaseModel):
     n_strangers, stranger_seed
         Structures that are none of the classes (`models.classifier_pool.strangers`): a class of
         their own in training, "none of these" in what the classifier says.
+    n_unseen, unseen_seed
+        Random complexes that training does not see: how their features lie is written beside the
+        network (`models.unseen_features`), for classes from one to five examples.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +76,8 @@ class StructureSet(BaseModel):
     assembly_seed: int = 0
     n_strangers: int = Field(default=0, ge=0)
     stranger_seed: int = 0
+    n_unseen: int = Field(default=0, ge=0)
+    unseen_seed: int = 0
 
     @property
     def known_names(self) -> tuple[str, ...]:
@@ -153,6 +161,8 @@ class ClassifierRecipe(BaseModel):
             raise ValueError("structures: two classes have one name")
         if NONE_OF_THESE in names:
             raise ValueError(f"structures: {NONE_OF_THESE} is what is no class; see n_strangers")
+        if 0 < self.structures.n_unseen < LEAST_UNSEEN:
+            raise ValueError(f"n_unseen: expected none or at least {LEAST_UNSEEN}")
         if self.teacher and self.structures.n_strangers:
             raise ValueError("n_strangers: a teacher does not speak of strangers")
         if self.teacher and self.renewed:

@@ -65,10 +65,13 @@ def write_model(
     write_card(folder, card)
 
 
-def write_card(folder: Path, card: Mapping[str, object]) -> None:
-    """Write a model's card, then the manifest of hashes that vouches for both files."""
+def write_card(folder: Path, card: Mapping[str, object], *others: str) -> None:
+    """Write a model's card, then the manifest of hashes that vouches for all files.
+
+    `others` names what lies in the folder beside network and card.
+    """
     text = yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True)
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
-    hashes = {name: file_sha256(folder / name) for name in (MODEL_FILE, CARD_FILE)}
+    hashes = {name: file_sha256(folder / name) for name in (MODEL_FILE, CARD_FILE, *others)}
     manifest = json.dumps({"sha256": hashes}, indent=2)
     (folder / MANIFEST_FILE).write_text(manifest + "\n", encoding="utf-8")

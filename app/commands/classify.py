@@ -26,6 +26,17 @@ def classify(
         Path | None,
         typer.Option(metavar="P.star", help="Particles (.star) or a match's picks.csv."),
     ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="1-5 labelled ones a class (.h5, .star), or picks with classes: look for these.",
+        ),
+    ] = None,
+    averaged: Annotated[
+        bool,
+        typer.Option("--averaged", help="Let the stack average what the examples stand for."),
+    ] = False,
     voxel_size_angst: Annotated[
         float | None, typer.Option(metavar="F", help="In Å; overrides what the file records.")
     ] = None,
@@ -38,7 +49,9 @@ def classify(
     from app.classifying import ClassifyRequest, classify_file  # noqa: PLC0415
 
     settings: Settings = context.obj
-    request = ClassifyRequest(subtomograms, model, picks, voxel_size_angst, contrast)
+    request = ClassifyRequest(
+        subtomograms, model, picks, examples, averaged, voxel_size_angst, contrast
+    )
     with settings.progress(f"classifying {subtomograms.name}") as on_progress:
         done = classify_file(request, out, device=settings.device, on_progress=on_progress)
     counts = _counts(done)

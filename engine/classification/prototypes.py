@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.data.arrays import Float64s, Ints
+from engine.data.arrays import AnyArray, Float64s, Ints
 from engine.errors import BadInputError
 
 
@@ -16,7 +16,7 @@ class Prototypes:
 
     def distances(self, features: Float64s) -> Float64s:
         """Squared Euclidean distances (n, classes) of unit vectors."""
-        offsets = _unit(features)[:, None] - self.vectors[None]
+        offsets = unit_vectors(features)[:, None] - self.vectors[None]
         return np.asarray((offsets**2).sum(axis=2), dtype=np.float64)
 
     def nearest(self, features: Float64s) -> Ints:
@@ -37,7 +37,7 @@ def prototypes_of(features: Float64s, kinds: Ints, n_classes: int) -> Prototypes
     Snell et al. (2017), arXiv:1703.05175; for subtomograms Li et al. (2020),
     doi:10.1371/journal.pcbi.1008227.
     """
-    return Prototypes(_unit(class_means(_unit(features), kinds, n_classes)))
+    return Prototypes(unit_vectors(class_means(unit_vectors(features), kinds, n_classes)))
 
 
 def class_means(features: Float64s, kinds: Ints, n_classes: int) -> Float64s:
@@ -55,6 +55,7 @@ def class_means(features: Float64s, kinds: Ints, n_classes: int) -> Float64s:
     return np.asarray(np.stack(means), dtype=np.float64)
 
 
-def _unit(vectors: Float64s) -> Float64s:
+def unit_vectors(vectors: AnyArray) -> Float64s:
+    """Vectors (n, d) of length 1 in the same directions."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float64)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.data.arrays import Float32s, read_only
+from engine.data.arrays import Float32s, Ints, read_only
 from engine.data.provenance import Provenance
 from engine.errors import BadInputError
 
@@ -56,10 +56,14 @@ class SubtomogramStack:
     def __len__(self) -> int:
         return len(self.voxels)
 
-    def take(self, chosen: slice) -> "SubtomogramStack":
-        """Those of a slice."""
+    def take(self, chosen: slice | Ints) -> "SubtomogramStack":
+        """Those of a slice or an index array, in that order."""
+        index = np.arange(len(self))[chosen]
         return replace(
-            self, voxels=self.voxels[chosen], names=self.names[chosen], labels=self.labels[chosen]
+            self,
+            voxels=self.voxels[chosen],
+            names=tuple(self.names[one] for one in index),
+            labels=tuple(self.labels[one] for one in index),
         )
 
     @property

@@ -27,7 +27,9 @@ HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 IMAGE_SETS = ("subtomograms", "images", "data", "volumes")
 LABEL_SETS = ("labels", "classes", "class_names")
 VOXEL_ATTRIBUTES = ("voxel_size_angst", "voxel_size", "apix")
-IMAGE_COLUMN, CLASS_COLUMN = "rlnImageName", "rlnClassNumber"
+IMAGE_COLUMN = "rlnImageName"
+# First in the list that a file has.
+CLASS_COLUMNS = ("tomodxTemplate", "rlnClassNumber")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,13 @@ def read_subtomograms(
             simulated=found.simulated,
         ),
     )
+
+
+def is_subtomogram_file(path: Path) -> bool:
+    """Whether a file holds or names subtomograms, not just where particles are."""
+    if path.suffix.lower() == ".star":
+        return any(IMAGE_COLUMN in table for table in star_tables(path).values())
+    return path.suffix.lower() != ".csv"
 
 
 def write_subtomograms(path: Path, stack: SubtomogramStack) -> None:
@@ -195,7 +204,10 @@ def _from_star(path: Path, voxel_size_angst: float | None) -> _Found:
 
 
 def _classes(table: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(str(one) for one in table[CLASS_COLUMN]) if CLASS_COLUMN in table else ()
+    column = next((name for name in CLASS_COLUMNS if name in table), None)
+    if column is None:
+        return ()
+    return tuple("" if pd.isna(one) else str(one) for one in table[column])
 
 
 def _one_volume(path: Path, name: str, voxel_size_angst: float | None) -> Tomogram:

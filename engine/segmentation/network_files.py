@@ -72,7 +72,7 @@ def check_manifest(folder: Path) -> None:
         hashes: dict[str, str] = json.loads(manifest_path.read_text(encoding="utf-8"))["sha256"]
     except (ValueError, KeyError) as error:
         raise ModelFileError(f"model {folder.name}: {MANIFEST_FILE} is not readable") from error
-    for name in (MODEL_FILE, CARD_FILE):
+    for name in dict.fromkeys((MODEL_FILE, CARD_FILE, *hashes)):
         path = folder / name
         if name not in hashes or not path.is_file():
             raise ModelFileError(f"model {folder.name}: {name} is missing; install it again")

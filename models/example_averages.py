@@ -1,0 +1,172 @@
+"""A few examples and a whole stack: the stack itself averages what the examples stand for.
+
+What an embedding says of the stack (`engine.classification.feature_spread`) begins; then the surest
+of every class are averaged (`models.reference_fitting`), all are compared with the averages anew,
+and more are believed. What is like no example gets averages of its own, so that it spoils no
+other's: classification with seeds, as multi-reference refinement does it without (Scheres et al.
+2007, doi:10.1038/nmeth992).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.special import logsumexp, softmax
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from engine.classification.confidence import KNOWN_REFUSED
+from engine.classification.prototypes import unit_vectors
+from engine.data.arrays import Float64s, Ints
+from engine.data.classification import Classification
+from engine.errors import BadInputError
+from models.classifier_data import LabelledSubtomograms
+from models.classifier_training import logits_of
+from models.reference_fitting import ReferenceParams, fit_references
+
+# Fewer subtomograms make no average that tells anything.
+LEAST_AVERAGED = 12
+# Of a class: more change its average little and take long.
+MOST_AVERAGED = 300
+# Share of a stack whose class changes from one round to the next, below which nothing is to gain.
+SETTLED = 0.01
+
+
+@dataclass(frozen=True)
+class ExampleAverageParams:
+    """How a stack is sorted by averages.
+
+    Attributes
+    ----------
+    shares
+        Of what is called each class, the surest part that is averaged, round by round.
+    iterations
+        Of each round's averages at full resolution.
+    n_others
+        Averages of what is like no example, at most.
+    """
+
+    shares: tuple[float, ...] = (0.5, 0.7, 0.9)
+    iterations: tuple[int, ...] = (2, 3, 5)
+    n_others: int = 3
+    seed: int = 0
+
+
+def sorted_by_averages(
+    images: Tensor,
+    examples: LabelledSubtomograms,
+    start: Classification,
+    params: ExampleAverageParams | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> Classification:
+    """A stack named by averages that it makes itself.
+
+    Parameters
+    ----------
+    images
+        float32 (n, 1, z, y, x), zero mean and unit variance each, of one microscope.
+    examples
+        Of the same box, sampling and microscope; each counts for its class from first to last.
+    start
+        What the examples say of these images without averages.
+
+    Returns
+    -------
+    Classification
+        Distances are log odds of the averages of what is like no example against all others; those
+        of `start` where too few are unlike the examples.
+
+    Raises
+    ------
+    BadInputError
+        Fewer than 12 subtomograms a class; a box that `multi_reference` does not take.
+    """
+    params = params or ExampleAverageParams()
+    n_classes = len(start.class_names)
+    if len(images) < LEAST_AVERAGED * n_classes:
+        raise BadInputError(
+            f"expected at least {LEAST_AVERAGED * n_classes} subtomograms to average "
+            f"{n_classes} classes from, found {len(images)}"
+        )
+    now = _beginning(start, params)
+    for number, (share, iterations) in enumerate(
+        zip(params.shares, params.iterations, strict=True)
+    ):
+
+        def on_fitting(fraction: float, done: int = number) -> None:
+            if on_progress:
+                on_progress((done + fraction) / len(params.shares))
+
+        now = now.with_enough(n_classes)
+        believed = _believed(now, share, images, examples)
+        how = ReferenceParams(iterations, held_out=0.0, seed=params.seed)
+        network = fit_references(believed, how, on_progress=on_fitting).network
+        before, now = now, _Sorted(logits_of(network, images).double().numpy())
+        if (before.kinds != now.kinds).mean() < SETTLED:
+            break
+    if on_progress:
+        on_progress(1.0)
+    return _classification(now.scores, start)
+
+
+class _Sorted:
+    """Where a stack stands: scores (n, averages), the best of each and by how much."""
+
+    def __init__(self, scores: Float64s) -> None:
+        self.scores = scores
+        self.kinds: Ints = np.asarray(scores.argmax(axis=1), dtype=np.int64)
+        ordered = np.sort(scores, axis=1)
+        self.leads = ordered[:, -1] - ordered[:, -2]
+
+    def with_enough(self, n_classes: int) -> "_Sorted":
+        """Without averages of what is like no example that too few are like."""
+        counts = np.bincount(self.kinds, minlength=self.scores.shape[1])
+        stays = counts >= LEAST_AVERAGED
+        stays[:n_classes] = True
+        return self if stays.all() else _Sorted(self.scores[:, stays])
+
+
+def _beginning(start: Classification, params: ExampleAverageParams) -> _Sorted:
+    """What the embedding says, and groups of what is like no example."""
+    probabilities = np.log(start.probabilities.clip(1e-12))
+    unlike = np.flatnonzero(start.is_none)
+    n_others = min(params.n_others, len(unlike) // LEAST_AVERAGED)
+    if n_others == 0:
+        return _Sorted(probabilities)
+    vectors = unit_vectors(start.embeddings[unlike])
+    groups = KMeans(n_others, n_init=10, random_state=params.seed).fit_predict(vectors)
+    others = np.full((len(probabilities), n_others), probabilities.min() - 1.0)
+    others[unlike, groups] = 1.0
+    return _Sorted(np.hstack([probabilities, others]))
+
+
+def _believed(
+    now: _Sorted, share: float, images: Tensor, examples: LabelledSubtomograms
+) -> LabelledSubtomograms:
+    """The examples, and the surest of what is called each."""
+    n_averages = now.scores.shape[1]
+    chosen = []
+    for kind in range(n_averages):
+        own = np.flatnonzero(now.kinds == kind)
+        n = min(MOST_AVERAGED, max(LEAST_AVERAGED, round(share * len(own))))
+        chosen.append(own[np.argsort(-now.leads[own], kind="stable")][:n])
+    index = torch.as_tensor(np.concatenate(chosen))
+    return LabelledSubtomograms(
+        torch.cat([examples.images, images[index]]),
+        torch.cat([examples.kinds, torch.as_tensor(now.kinds)[index]]),
+        tuple(str(number) for number in range(n_averages)),
+    )
+
+
+def _classification(scores: Float64s, start: Classification) -> Classification:
+    """Probabilities of the classes; what is nearer to other averages is none of them."""
+    n_classes = len(start.class_names)
+    known = scores[:, :n_classes]
+    probabilities = softmax(known, axis=1)
+    if scores.shape[1] == n_classes:
+        return replace(start, probabilities=probabilities)
+    odds = logsumexp(scores[:, n_classes:], axis=1) - logsumexp(known, axis=1)
+    ours = odds[odds <= 0.0]
+    limit = np.quantile(ours, 1.0 - KNOWN_REFUSED) if len(ours) else 0.0
+    return replace(start, probabilities=probabilities, distances=odds, is_none=odds > limit)
