@@ -29,6 +29,9 @@ from models.reference_fitting import ReferenceParams, fit_references
 LEAST_AVERAGED = 12
 # Of a class: more change its average little and take long.
 MOST_AVERAGED = 300
+# Mean log-likelihood by which members of two averages are told apart, both ways together. Two of
+# the same structure come to 5: each member is where the noise of the averages suits it.
+LEAST_APART = 8.0
 # Share of a stack whose class changes from one round to the next, below which nothing is to gain.
 SETTLED = 0.01
 
@@ -74,8 +77,8 @@ def sorted_by_averages(
     Returns
     -------
     Classification
-        Distances are log odds of the averages of what is like no example against all others; those
-        of `start` where too few are unlike the examples.
+        Distances are log odds of noise alone, or an average of what is like no example, against
+        the averages of the classes; of what is nearer to a class, one in twenty is refused.
 
     Raises
     ------
@@ -98,13 +101,15 @@ def sorted_by_averages(
             if on_progress:
                 on_progress((done + fraction) / len(params.shares))
 
-        now = now.with_enough(n_classes)
+        if number:
+            now = now.without_needless(n_classes)
         believed = _believed(now, share, images, examples)
         how = ReferenceParams(iterations, held_out=0.0, seed=params.seed)
         network = fit_references(believed, how, on_progress=on_fitting).network
         before, now = now, _Sorted(logits_of(network, images).double().numpy())
         if (before.kinds != now.kinds).mean() < SETTLED:
             break
+    now = now.without_needless(n_classes)
     if on_progress:
         on_progress(1.0)
     return _classification(now.scores, start)
@@ -119,12 +124,30 @@ class _Sorted:
         ordered = np.sort(scores, axis=1)
         self.leads = ordered[:, -1] - ordered[:, -2]
 
-    def with_enough(self, n_classes: int) -> "_Sorted":
-        """Without averages of what is like no example that too few are like."""
+    def without_needless(self, n_classes: int) -> "_Sorted":
+        """Without averages of what is like no example that too few are like.
+
+        Nor those of a class's own members that began as strangers: between them and the class
+        there is next to nothing to tell.
+        """
         counts = np.bincount(self.kinds, minlength=self.scores.shape[1])
-        stays = counts >= LEAST_AVERAGED
-        stays[:n_classes] = True
-        return self if stays.all() else _Sorted(self.scores[:, stays])
+        needless = [
+            number
+            for number in range(n_classes, len(counts))
+            if counts[number] < LEAST_AVERAGED
+            or min(self._apart(number, kind) for kind in range(n_classes)) < LEAST_APART
+        ]
+        return _Sorted(np.delete(self.scores, needless, axis=1)) if needless else self
+
+    def _apart(self, one: int, other: int) -> float:
+        """How much likelier members are under their own average than under the other, of both."""
+        leads = self.scores[:, one] - self.scores[:, other]
+        means = [
+            sign * float(leads[self.kinds == kind].mean())
+            for sign, kind in ((1.0, one), (-1.0, other))
+            if (self.kinds == kind).any()
+        ]
+        return sum(means)
 
 
 def _beginning(start: Classification, params: ExampleAverageParams) -> _Sorted:
@@ -160,13 +183,14 @@ def _believed(
 
 
 def _classification(scores: Float64s, start: Classification) -> Classification:
-    """Probabilities of the classes; what is nearer to other averages is none of them."""
+    """Probabilities of the classes; what is nearer to other averages, or none, is none of them."""
     n_classes = len(start.class_names)
     known = scores[:, :n_classes]
-    probabilities = softmax(known, axis=1)
-    if scores.shape[1] == n_classes:
-        return replace(start, probabilities=probabilities)
-    odds = logsumexp(scores[:, n_classes:], axis=1) - logsumexp(known, axis=1)
+    # Scores are log-likelihoods over that of noise alone.
+    others = np.hstack([scores[:, n_classes:], np.zeros((len(scores), 1))])
+    odds = logsumexp(others, axis=1) - logsumexp(known, axis=1)
     ours = odds[odds <= 0.0]
     limit = np.quantile(ours, 1.0 - KNOWN_REFUSED) if len(ours) else 0.0
-    return replace(start, probabilities=probabilities, distances=odds, is_none=odds > limit)
+    return replace(
+        start, probabilities=softmax(known, axis=1), distances=odds, is_none=odds > limit
+    )
