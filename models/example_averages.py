@@ -52,7 +52,7 @@ class ExampleAverageParams:
 
     shares: tuple[float, ...] = (0.5, 0.7, 0.9)
     iterations: tuple[int, ...] = (2, 3, 5)
-    n_others: int = 3
+    n_others: int = 5
     seed: int = 0
 
 

@@ -181,6 +181,17 @@ class Runs:
         return fitted
 
 
+def large_at_hand(work: Path) -> list[str]:
+    """Finished networks in a work folder that the quick tier scores and does not train."""
+    large = [
+        name
+        for name in CLASSIFIERS
+        if name != MULTI_REFERENCE and multiply_adds(name, BOX_VOX, 10) > LARGEST_QUICK
+    ]
+    names = [path.parent.name for path in work.glob(f"*/{FINISHED}")]
+    return sorted(name for name in names if name.startswith(tuple(large)))
+
+
 def papers_params(name: str) -> FitParams:
     """How a network of the chapter is trained."""
     return PAPERS_DEEP if name in DEEP else PAPERS

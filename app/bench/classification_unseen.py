@@ -1,4 +1,4 @@
-"""Rows of structures that no training saw: clusters in the embedding, few examples of each."""
+"""Rows of structures that no training saw: clusters in the embedding."""
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -6,21 +6,16 @@ from sklearn.metrics import adjusted_rand_score
 
 from app.bench.classification_runs import EMBEDDING_MODEL, Runs
 from app.bench.classification_sets import VIEWS, View, unseen_set
-from app.bench.result import BenchRow, bootstrap_mean
-from engine.classification.prototypes import prototypes_of
+from app.bench.result import BenchRow
 from engine.data.arrays import Float64s, Ints
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_start import outputs_of
 from models.classifier_writing import features_of
 from models.registry import TRAINED_FOLDER
 
-EPISODES, QUERIES, SHOTS = 1000, 15, (1, 5)
-GOALS = {1: 0.78, 5: 0.87}
-PUBLISHED = {1: 0.7644, 5: 0.86}
-
 
 def unseen_rows(runs: Runs) -> list[BenchRow]:
-    """Clusters, and classes from one and five examples, in each embedding."""
+    """Clusters in each embedding."""
     rows = []
     for view in VIEWS:
         unseen = unseen_set(runs.material.unseen, view)
@@ -28,7 +23,6 @@ def unseen_rows(runs: Runs) -> list[BenchRow]:
         for network, features in _embeddings(runs, view, unseen):
             name = f"{network}{view.suffix}"
             rows.append(_cluster_row(name, features, kinds, unseen.class_names))
-            rows += [_few_shot_row(name, features, kinds, shots) for shots in SHOTS]
     return rows
 
 
@@ -57,25 +51,3 @@ def _cluster_row(
         "higher", float(low), float(high), 0.7,
         f"k-means of {len(kinds)} subtomograms of {', '.join(class_names)}",
     )  # fmt: skip
-
-
-def _few_shot_row(name: str, features: Float64s, kinds: Ints, shots: int) -> BenchRow:
-    rng = np.random.default_rng(shots)
-    shares = [_episode(features, kinds, shots, rng) for _ in range(EPISODES)]
-    return BenchRow(
-        f"few_shot_accuracy_{len(set(kinds.tolist()))}_way_{shots}_shot_in_{name}",
-        float(np.mean(shares)), "1", "higher", *bootstrap_mean(shares), GOALS[shots],
-        f"ProtoNet-CE, as published on other structures (doi:10.1371/journal.pcbi.1008227): "
-        f"{PUBLISHED[shots]:g}; {EPISODES} episodes",
-    )  # fmt: skip
-
-
-def _episode(features: Float64s, kinds: Ints, shots: int, rng: np.random.Generator) -> float:
-    """Share of queries whose nearest prototype is that of their class."""
-    shown, asked = [], []
-    for kind in np.unique(kinds):
-        own = rng.permutation(np.flatnonzero(kinds == kind))
-        shown += own[:shots].tolist()
-        asked += own[shots : shots + QUERIES].tolist()
-    prototypes = prototypes_of(features[shown], kinds[shown], len(np.unique(kinds)))
-    return float((prototypes.nearest(features[asked]) == kinds[asked]).mean())

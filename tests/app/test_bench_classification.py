@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from app.bench import classification_table
+from app.bench import classification_few, classification_table
+from app.bench.classification_few import prototype_row, spread_rows
 from app.bench.classification_ideal import ideal_classes
-from app.bench.classification_runs import Runs, accuracy_row
+from app.bench.classification_runs import Runs, accuracy_row, large_at_hand
 from app.bench.classification_sets import BOX_VOX, PUBLISHED, TEST_DATA, material
 from app.bench.classification_states import NamedField, abnormal_row, balanced_accuracy
 from app.bench.classification_strangers import with_strangers
-from app.bench.classification_unseen import _cluster_row, _few_shot_row
+from app.bench.classification_unseen import _cluster_row
+from app.bench.kept_rows import KeptRows, digest_of_files
+from app.bench.result import BenchRow
+from engine.classification.feature_spread import (
+    FeatureSpread,
+    calibrated_spread,
+    fitted_spread,
+)
 from engine.data.classification import NONE_OF_THESE
 from engine.simulation.subtomogram_params import SubtomogramParams
 from engine.simulation.subtomograms import SubtomogramMaker
@@ -52,8 +60,8 @@ def test_features_that_differ_give_perfect_clusters_and_few_shots_and_noise_give
     names = tuple("abcde")
     assert _cluster_row("x", far, kinds, names).value == 1.0
     assert abs(_cluster_row("x", noise, kinds, names).value) < 0.1
-    assert _few_shot_row("x", far, kinds, 1).value == 1.0
-    assert abs(_few_shot_row("x", noise, kinds, 1).value - 0.2) < 0.05
+    assert prototype_row("x", far, kinds, 1).value == 1.0
+    assert abs(prototype_row("x", noise, kinds, 1).value - 0.2) < 0.05
 
 
 def test_states_are_scored_by_the_mean_of_their_shares():
@@ -115,3 +123,69 @@ def test_the_table_has_a_row_for_every_network_and_cell_that_the_tier_trains(tmp
         "accuracy_of_compact_small_of_3_classes_snr_0.1_tilt_60",
     ]
     assert all(0.0 <= row.value <= 1.0 for row in rows)
+
+
+def test_a_measured_part_is_not_measured_again_but_where_something_changed(tmp_path):
+    row = BenchRow("share", 0.5, "1", "higher", goal=0.9)
+    asked = []
+
+    def measure():
+        asked.append(1)
+        return [row]
+
+    for key in ("one", "one", "other"):
+        assert KeptRows(tmp_path, key).measured("part", measure) == [row]
+    assert len(asked) == 2
+
+
+def test_rows_are_measured_anew_where_a_large_network_is_finished(tmp_path):
+    (tmp_path / "a.py").write_text("1")
+    before = digest_of_files([tmp_path / "a.py"], large_at_hand(tmp_path))
+    for name in ("rb3d-0", "compact-0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "finished").touch()
+    assert large_at_hand(tmp_path) == ["rb3d-0"]
+    assert digest_of_files([tmp_path / "a.py"], large_at_hand(tmp_path)) != before
+    (tmp_path / "a.py").write_text("2")
+    assert digest_of_files([tmp_path / "a.py"]) != before
+
+
+def test_few_examples_by_spreads_are_right_where_features_differ_and_sure_as_they_are():
+    rng = np.random.default_rng(0)
+
+    def drawn(n_structures, of_each, noise):
+        means = np.eye(8)[0] + 0.2 * rng.normal(size=(n_structures, 8))
+        kinds = np.tile(np.arange(n_structures), of_each)
+        return means[kinds] + noise * rng.normal(size=(len(kinds), 8)), kinds
+
+    spread = fitted_spread(*drawn(300, 8, 0.1))
+    spread = calibrated_spread(spread, *drawn(100, 16, 0.1), rng)
+    accuracy, error = spread_rows("x", *drawn(5, 40, 0.1), 1, (spread,))
+    assert accuracy.metric == "few_shot_accuracy_5_way_1_shot_in_x"
+    assert 0.6 < accuracy.value < 1.0
+    assert error.value < 0.1
+    apart, _ = spread_rows("x", *drawn(5, 40, 0.001), 1, (spread,))
+    assert apart.value == 1.0
+
+
+def test_a_stack_without_its_examples_is_sorted_and_strangers_stand_last(monkeypatch):
+    """Kinds are those of the drawn order: what has examples first."""
+    rng = np.random.default_rng(0)
+    data = LabelledSubtomograms(
+        torch.randn((50, 1, 12, 12, 12)), torch.arange(50) % 5, tuple("abcde")
+    )
+    means = np.eye(5)[data.kinds.numpy()] + 0.01 * rng.normal(size=(50, 5))
+    spread = FeatureSpread(np.full(5, 0.2), 0.2 * np.eye(5), 0.01 * np.eye(5), limit=0.0)
+    monkeypatch.setattr(classification_few, "_spreads", lambda: (spread,))
+    monkeypatch.setattr(
+        classification_few, "sorted_by_averages", lambda images, examples, start, on_progress: start
+    )
+    found, kinds = classification_few.sorted_stack(
+        data, means.astype(np.float32), 3, 1, np.random.default_rng(5), lambda fraction: None
+    )
+    assert len(kinds) == 47
+    known = kinds < 3
+    assert known.sum() == 27
+    assert (found.kinds[known] == kinds[known]).all()
+    assert found.is_none[~known].all()
+    assert not found.is_none[known].any()
