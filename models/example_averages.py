@@ -51,7 +51,7 @@ class ExampleAverageParams:
     """
 
     shares: tuple[float, ...] = (0.5, 0.7, 0.9)
-    iterations: tuple[int, ...] = (2, 3, 5)
+    iterations: tuple[int, ...] = (0, 1, 3)
     n_others: int = 5
     seed: int = 0
 
