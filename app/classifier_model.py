@@ -101,6 +101,7 @@ def train_classifier(
     def on_fitting(fraction: float) -> None:
         on_progress(making + (1.0 - making) * fraction)
 
+    fitted: Fitted
     if averaged:
         params = ReferenceParams(iterations=recipe.epochs, seed=recipe.seed)
         fitted = fit_references(data, params, folder=work / recipe.name, on_progress=on_fitting)

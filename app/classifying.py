@@ -83,19 +83,21 @@ def classify_file(
         raise BadInputError("--averaged needs --examples: a few labelled ones of every class")
     classifier = subtomogram_classifier(request.model, device)
     stack, examples, cut = _read(request, classifier.spec)
+    averages = None
     if examples is None:
         found = classifier.classify(stack, on_progress)
     else:
         # Averages need torch, which takes its time to load.
         from app.naming_by_examples import named_by_examples  # noqa: PLC0415
 
-        found = named_by_examples(
+        found, averages = named_by_examples(
             classifier, feature_spreads(request.model), stack, labelled_examples(examples),
             averaged=request.averaged, on_progress=on_progress,
         )  # fmt: skip
     with fresh_folder(out) as folder:
         files = write_classification(
             folder, stack, found, _provenance(stack, examples, classifier, request),
+            averages=averages,
             particles=None if cut is None else cut.particles,
             voxel_size_angst=None if cut is None else cut.tomogram.voxel_size_angst,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engine.classification.confidence import KNOWN_REFUSED
 from engine.classification.prototypes import unit_vectors
-from engine.data.arrays import Float64s, Ints
+from engine.data.arrays import Float32s, Float64s, Ints
 from engine.data.classification import Classification
 from engine.errors import BadInputError
 from models.classifier_data import LabelledSubtomograms
@@ -56,13 +56,30 @@ class ExampleAverageParams:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class SortedStack:
+    """A stack's classes and the averages that they come from.
+
+    Attributes
+    ----------
+    averages
+        float32 (averages, z, y, x) of the classes, then of groups of what is none of them.
+    n_members
+        Subtomograms that are nearest to each.
+    """
+
+    found: Classification
+    averages: Float32s
+    n_members: tuple[int, ...]
+
+
 def sorted_by_averages(
     images: Tensor,
     examples: LabelledSubtomograms,
     start: Classification,
     params: ExampleAverageParams | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> Classification:
+) -> SortedStack:
     """A stack named by averages that it makes itself.
 
     Parameters
@@ -76,7 +93,7 @@ def sorted_by_averages(
 
     Returns
     -------
-    Classification
+    SortedStack
         Distances are log odds of noise alone, or an average of what is like no example, against
         the averages of the classes; of what is nearer to a class, one in twenty is refused.
 
@@ -105,21 +122,26 @@ def sorted_by_averages(
             now = now.without_needless(n_classes)
         believed = _believed(now, share, images, examples)
         how = ReferenceParams(iterations, held_out=0.0, seed=params.seed)
-        network = fit_references(believed, how, on_progress=on_fitting).network
-        before, now = now, _Sorted(logits_of(network, images).double().numpy())
+        fitted = fit_references(believed, how, on_progress=on_fitting)
+        scores = logits_of(fitted.network, images).double().numpy()
+        before, now = now, _Sorted(scores, fitted.averages)
         if (before.kinds != now.kinds).mean() < SETTLED:
             break
     now = now.without_needless(n_classes)
     if on_progress:
         on_progress(1.0)
-    return _classification(now.scores, start)
+    return SortedStack(
+        _classification(now.scores, start),
+        now.averages.numpy(),
+        tuple(np.bincount(now.kinds, minlength=now.scores.shape[1]).tolist()),
+    )
 
 
 class _Sorted:
     """Where a stack stands: scores (n, averages), the best of each and by how much."""
 
-    def __init__(self, scores: Float64s) -> None:
-        self.scores = scores
+    def __init__(self, scores: Float64s, averages: Tensor) -> None:
+        self.scores, self.averages = scores, averages
         self.kinds: Ints = np.asarray(scores.argmax(axis=1), dtype=np.int64)
         ordered = np.sort(scores, axis=1)
         self.leads = ordered[:, -1] - ordered[:, -2]
@@ -137,7 +159,10 @@ class _Sorted:
             if counts[number] < LEAST_AVERAGED
             or min(self._apart(number, kind) for kind in range(n_classes)) < LEAST_APART
         ]
-        return _Sorted(np.delete(self.scores, needless, axis=1)) if needless else self
+        if not needless:
+            return self
+        stays = np.delete(np.arange(len(counts)), needless)
+        return _Sorted(self.scores[:, stays], self.averages[torch.as_tensor(stays)])
 
     def _apart(self, one: int, other: int) -> float:
         """How much likelier members are under their own average than under the other, of both."""
@@ -155,13 +180,14 @@ def _beginning(start: Classification, params: ExampleAverageParams) -> _Sorted:
     probabilities = np.log(start.probabilities.clip(1e-12))
     unlike = np.flatnonzero(start.is_none)
     n_others = min(params.n_others, len(unlike) // LEAST_AVERAGED)
+    no_averages = torch.zeros((len(start.class_names) + n_others, 0, 0, 0))
     if n_others == 0:
-        return _Sorted(probabilities)
+        return _Sorted(probabilities, no_averages)
     vectors = unit_vectors(start.embeddings[unlike])
     groups = KMeans(n_others, n_init=10, random_state=params.seed).fit_predict(vectors)
     others = np.full((len(probabilities), n_others), probabilities.min() - 1.0)
     others[unlike, groups] = 1.0
-    return _Sorted(np.hstack([probabilities, others]))
+    return _Sorted(np.hstack([probabilities, others]), no_averages)
 
 
 def _believed(

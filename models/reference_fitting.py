@@ -69,13 +69,27 @@ class ReferenceParams:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class FittedReferences(Fitted):
+    """A `multi_reference` network with the averages that it holds.
+
+    Attributes
+    ----------
+    averages
+        float32 (classes, z, y, x): each class in a pose of its own, as the microscope shows it, in
+        units of the subtomograms. Up to the band that is looked at, within a ball.
+    """
+
+    averages: Tensor
+
+
 def fit_references(
     data: LabelledSubtomograms,
     params: ReferenceParams,
     *,
     folder: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> Fitted:
+) -> FittedReferences:
     """A `multi_reference` network of labelled subtomograms.
 
     What is labelled none of the classes is left out: it has no one structure.
@@ -105,7 +119,7 @@ def fit_references(
     noise, found = _estimated(shown, params, folder, report)
     network = _network(noise, found, params.seed)
     loss = _loss(network, kept)
-    return Fitted(network.eval(), (loss,), shown, kept)
+    return FittedReferences(network.eval(), (loss,), shown, kept, _volumes(noise, found))
 
 
 def _estimated(
@@ -200,6 +214,18 @@ def _network(noise: WhiteNoise, averages: list[Tensor], seed: int) -> MultiRefer
         network.references.bias.copy_(-energies)
         network.energies.copy_(energies.reshape(len(averages), -1).mean(dim=1))  # type: ignore[operator]
     return network
+
+
+def _volumes(noise: WhiteNoise, averages: list[Tensor]) -> Tensor:
+    """Averages (n, z, y, x) in the units of the images: by the noise of each frequency."""
+    functions, measured = noise.functions, noise.measured
+    shells = torch.tensor(np.linalg.norm(noise.zyx, axis=1)).round().long()
+    power = 2.0 / noise.weights[measured].square()
+    n_shells = int(shells.max()) + 2
+    sums = torch.zeros(n_shells).index_add_(0, shells[measured], power)
+    mean = sums / torch.bincount(shells[measured], minlength=n_shells).clamp_min(1)
+    level = mean[functions.frequencies.round().long()].sqrt() / math.sqrt(functions.box_vox**3)
+    return torch.einsum("nj,jzyx->nzyx", torch.stack(averages) * level, functions.sampled())
 
 
 def _loss(network: MultiReference, kept: LabelledSubtomograms) -> float:

@@ -161,8 +161,8 @@ def sorted_stack(
         unseen.images[torch.as_tensor(shown)], torch.as_tensor(kinds[shown]), names
     )
     images = unseen.images[torch.as_tensor(asked)]
-    found = sorted_by_averages(images, examples, start, on_progress=on_progress)
-    return found, kinds[asked]
+    stack = sorted_by_averages(images, examples, start, on_progress=on_progress)
+    return stack.found, kinds[asked]
 
 
 def _ways(kinds: Ints, shots: int) -> str:

@@ -39,3 +39,27 @@ class Classification:
     def kinds(self) -> np.ndarray:
         """Most probable class of each, (n,)."""
         return np.asarray(self.probabilities.argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class ClassAverages:
+    """What a stack made of its classes.
+
+    Attributes
+    ----------
+    names
+        Of the classes, then of groups of what is none of them.
+    volumes
+        float32 (n, side, side, side), protein bright; each in a pose of its own, contrast transfer
+        not corrected.
+    n_members
+        Subtomograms that are nearest to each, (n,).
+    """
+
+    names: tuple[str, ...]
+    volumes: Float32s
+    n_members: tuple[int, ...]
+    voxel_size_angst: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "volumes", read_only(np.asarray(self.volumes, dtype=np.float32)))

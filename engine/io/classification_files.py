@@ -8,18 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.arrays import Float32s
-from engine.data.classification import NONE_OF_THESE, Classification
+from engine.data.classification import NONE_OF_THESE, ClassAverages, Classification
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
 from engine.data.subtomograms import SubtomogramStack
+from engine.io.averages_picture import write_averages_picture
 from engine.io.classification_picture import write_classification_picture
-from engine.io.digests import atomic_file, write_text_atomically
+from engine.io.digests import atomic_file, plain_name, write_text_atomically
+from engine.io.mrc import write_volume
+from engine.io.mrc_header import SIMULATED_WORDS
 from engine.io.provenance_file import write_provenance
 from engine.io.star import write_star
 
 CLASSES_CSV, EMBEDDINGS, PARTICLES, PICTURE = (
     "classes.csv", "embeddings.npy", "particles.star", "classes.png",
 )  # fmt: skip
+AVERAGE, AVERAGES_PICTURE = "average", "averages.png"
 ANGST_PER_NM = 10.0
 
 
@@ -29,6 +33,7 @@ def write_classification(
     found: Classification,
     provenance: Provenance,
     *,
+    averages: ClassAverages | None = None,
     particles: ParticleSet | None = None,
     voxel_size_angst: float | None = None,
 ) -> tuple[str, ...]:
@@ -36,6 +41,8 @@ def write_classification(
 
     Parameters
     ----------
+    averages
+        What the stack made of its classes: one map each, and a picture of all.
     particles
         The picks that the subtomograms were cut out at, in the same order; None for a stack. They
         come back as `particles.star` in voxels of `voxel_size_angst`, named by their class.
@@ -53,6 +60,15 @@ def write_classification(
         )
         write_star(folder / PARTICLES, named, flavour="relion4", voxel_size_angst=voxel_size_angst)
     write_classification_picture(folder / PICTURE, stack, found, simulated=provenance.simulated)
+    if averages is not None:
+        label = SIMULATED_WORDS if provenance.simulated else ""
+        # Numbers keep names apart that are plain names alike.
+        for number, (name, volume) in enumerate(
+            zip(averages.names, averages.volumes, strict=True), start=1
+        ):
+            path = folder / f"{AVERAGE}_{number}_{plain_name(name)}.mrc"
+            write_volume(path, volume, averages.voxel_size_angst, label=label)
+        write_averages_picture(folder / AVERAGES_PICTURE, averages, simulated=provenance.simulated)
     return write_provenance(folder, provenance)
 
 

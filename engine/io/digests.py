@@ -203,3 +203,8 @@ def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
+
+
+def plain_name(text: str) -> str:
+    """A name that every file system takes, from any text."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)

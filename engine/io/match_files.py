@@ -12,7 +12,7 @@ from engine.data.orientations import relion_from_rotations
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
 from engine.data.tomogram import Tomogram
-from engine.io.digests import fresh_folder, write_text_atomically
+from engine.io.digests import fresh_folder, plain_name, write_text_atomically
 from engine.io.match_picture import write_match_picture
 from engine.io.mrc import write_volume
 from engine.io.mrc_header import SIMULATED_WORDS
@@ -68,7 +68,7 @@ def write_match(
         )
         write_text_atomically(staging / PICKS_CSV, picks_csv(result.particles))
         for number, summary in enumerate(result.summaries):
-            name = SCORES if number == 0 else f"scores_{_file_name(summary.template_id)}.mrc"
+            name = SCORES if number == 0 else f"scores_{plain_name(summary.template_id)}.mrc"
             write_volume(
                 staging / name,
                 result.scores[number],
@@ -141,10 +141,6 @@ def _summary_json(summary: TemplateSummary) -> dict[str, Any]:
     values = asdict(summary)
     del values["false_positives"]
     return values
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
 
 
 def _json(value: dict[str, Any]) -> str:

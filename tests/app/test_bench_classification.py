@@ -27,6 +27,7 @@ from engine.simulation.subtomograms import SubtomogramMaker
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_pool import assemblies
 from models.classifier_training import FitParams
+from models.example_averages import SortedStack
 from tests.models.test_classifier_training import balls
 
 
@@ -178,7 +179,9 @@ def test_a_stack_without_its_examples_is_sorted_and_strangers_stand_last(monkeyp
     spread = FeatureSpread(np.full(5, 0.2), 0.2 * np.eye(5), 0.01 * np.eye(5), limit=0.0)
     monkeypatch.setattr(classification_few, "_spreads", lambda: (spread,))
     monkeypatch.setattr(
-        classification_few, "sorted_by_averages", lambda images, examples, start, on_progress: start
+        classification_few,
+        "sorted_by_averages",
+        lambda images, examples, start, on_progress: SortedStack(start, np.zeros(0), ()),
     )
     found, kinds = classification_few.sorted_stack(
         data, means.astype(np.float32), 3, 1, np.random.default_rng(5), lambda fraction: None

@@ -16,7 +16,7 @@ from engine.classification.feature_spread import fitted_spread
 from engine.data.particles import ParticleSet
 from engine.data.provenance import Provenance
 from engine.data.subtomograms import SubtomogramStack
-from engine.io.mrc import write_volume
+from engine.io.mrc import read_tomogram, write_volume
 from engine.io.spread_file import SPREADS_FILE, write_spreads
 from engine.io.star import write_star
 from engine.io.subtomogram_files import write_subtomograms
@@ -184,6 +184,21 @@ def test_a_stack_is_named_after_a_few_examples(teaching, tmp_path, averaged, mon
         assert sum(float(row[f"p_{name}"]) for name in OWN_NAMES) == pytest.approx(1.0, abs=2e-3)
     provenance = json.loads((out / "provenance.json").read_text())
     assert {one["name"] for one in provenance["inputs"]} == {"stack.h5", "few.h5"}
+    assert (out / "averages.png").exists() == bool(averaged)
+    if averaged:
+        large, small = (
+            half_density_radius(read_tomogram(out / name, contrast="bright").voxels)
+            for name in ("average_1_large.mrc", "average_3_small.mrc")
+        )
+        assert large == pytest.approx(4.2, abs=1.0)
+        assert small == pytest.approx(1.5, abs=1.0)
+
+
+def half_density_radius(voxels):
+    """Where the mean over shells falls to half of the innermost, in voxels."""
+    shells = np.linalg.norm(np.indices(voxels.shape) - 6, axis=0).round().astype(int).ravel()
+    means = np.bincount(shells, voxels.ravel()) / np.bincount(shells)
+    return int(np.flatnonzero(means < 0.5 * means[:2].mean())[0]) - 0.5
 
 
 def quick_params(self):

@@ -50,7 +50,8 @@ def test_wrong_names_are_mended_and_strangers_get_averages_of_their_own(stack, e
     kinds = stack.kinds.numpy()
     start = started(kinds, np.random.default_rng(0))
     shares = []
-    found = sorted_by_averages(stack.images, examples, start, PARAMS, shares.append)
+    made = sorted_by_averages(stack.images, examples, start, PARAMS, shares.append)
+    found = made.found
     known = kinds < 3
     before = (start.kinds[known] == kinds[known]).mean()
     assert before < 0.75
@@ -58,6 +59,10 @@ def test_wrong_names_are_mended_and_strangers_get_averages_of_their_own(stack, e
     assert found.is_none[~known].mean() > 0.9
     assert found.is_none[known].mean() < 0.15
     assert found.probabilities.sum(axis=1) == pytest.approx(1.0)
+    # The three classes, and the stranger at least.
+    assert made.averages.shape[1:] == (BOX,) * 3
+    assert len(made.averages) == len(made.n_members) >= 4
+    assert sum(made.n_members) == len(kinds)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -69,7 +74,7 @@ def test_noise_alone_is_none_of_the_classes(stack, examples):
     kinds = np.concatenate([stack.kinds[known].numpy(), np.full(10, 3)])
     start = started(kinds, np.random.default_rng(1))
     images = torch.cat([stack.images[known], noise])
-    found = sorted_by_averages(images, examples, start, ONE_ROUND)
+    found = sorted_by_averages(images, examples, start, ONE_ROUND).found
     assert (found.kinds[:-10] == kinds[:-10]).mean() > 0.9
     assert found.is_none[-10:].all()
     assert found.is_none[:-10].mean() < 0.1
@@ -85,7 +90,7 @@ def test_known_ones_that_seemed_strange_come_back(stack, examples):
     start = Classification(
         NAMES, start.probabilities, start.embeddings, np.where(strange, 1.0, -1.0), strange
     )
-    found = sorted_by_averages(stack.images[known], examples, start, ONE_ROUND)
+    found = sorted_by_averages(stack.images[known], examples, start, ONE_ROUND).found
     assert (found.kinds == kinds).mean() > 0.9
     assert found.is_none.mean() < 0.2
 

@@ -57,6 +57,26 @@ def test_a_reference_is_the_structure_whose_class_it_is(fitted):
     assert ratios[np.arange(15), kinds].min() > of_noise.max()
 
 
+def test_averages_are_the_structures_in_a_pose_of_their_own(fitted):
+    """What the pose does not change: how density lies about the centre, shell by shell."""
+    params = SubtomogramParams(BOX, VOXEL_ANGST, math.inf, microscopy="tilt_series", shift_vox=0.0)
+    kinds = np.repeat(np.arange(3), 40)
+    clean = SubtomogramMaker(STRUCTURES, params).make(kinds, rng=np.random.default_rng(3)).images
+    shells = np.linalg.norm(np.indices((BOX,) * 3) - BOX // 2, axis=0).round().astype(int).ravel()
+    # In unit variance, signal is that share of a noisy subtomogram.
+    share = math.sqrt(SNR / (1.0 + SNR))
+    for kind in range(3):
+        found, expected = (
+            (np.bincount(shells, one.numpy().ravel()) / np.bincount(shells))[:7]
+            for one in (fitted.averages[kind], share * clean[kinds == kind].mean(dim=0))
+        )
+        assert np.corrcoef(found, expected)[0, 1] > 0.9
+        # But for the innermost, which the band blurs.
+        outer = slice(1, None)
+        slope = (found[outer] * expected[outer]).sum() / (expected[outer] ** 2).sum()
+        assert slope == pytest.approx(1.0, abs=0.25)
+
+
 def test_what_is_clearer_is_not_far_from_its_class(fitted):
     """Twice the SNR of training: one in twenty refused as there, and other structures told."""
     distances = deployment_of(fitted, VOXEL_ANGST / 10).open_set
