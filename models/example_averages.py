@@ -7,6 +7,7 @@ other's: classification with seeds, as multi-reference refinement does it withou
 2007, doi:10.1038/nmeth992).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,6 @@ from scipy.special import logsumexp, softmax
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from engine.classification.confidence import KNOWN_REFUSED
 from engine.classification.prototypes import unit_vectors
 from engine.data.arrays import Float32s, Float64s, Ints
 from engine.data.classification import Classification
@@ -32,6 +32,8 @@ MOST_AVERAGED = 300
 # Mean log-likelihood by which members of two averages are told apart, both ways together. Two of
 # the same structure come to 5: each member is where the noise of the averages suits it.
 LEAST_APART = 8.0
+# Log odds of being none of the classes from which that is said: one in twenty.
+NONE_LIMIT = math.log(0.05 / 0.95)
 # Share of a stack whose class changes from one round to the next, below which nothing is to gain.
 SETTLED = 0.01
 
@@ -95,7 +97,7 @@ def sorted_by_averages(
     -------
     SortedStack
         Distances are log odds of noise alone, or an average of what is like no example, against
-        the averages of the classes; of what is nearer to a class, one in twenty is refused.
+        the averages of the classes; what is one of those with 5 % or more is called none.
 
     Raises
     ------
@@ -215,8 +217,6 @@ def _classification(scores: Float64s, start: Classification) -> Classification:
     # Scores are log-likelihoods over that of noise alone.
     others = np.hstack([scores[:, n_classes:], np.zeros((len(scores), 1))])
     odds = logsumexp(others, axis=1) - logsumexp(known, axis=1)
-    ours = odds[odds <= 0.0]
-    limit = np.quantile(ours, 1.0 - KNOWN_REFUSED) if len(ours) else 0.0
     return replace(
-        start, probabilities=softmax(known, axis=1), distances=odds, is_none=odds > limit
+        start, probabilities=softmax(known, axis=1), distances=odds, is_none=odds > NONE_LIMIT
     )
