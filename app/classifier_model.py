@@ -38,8 +38,9 @@ FIRST_BATCHES = 8
 LEAST = 5
 # To adapt to: fewer hold no mean spectrum, and few sure answers.
 LEAST_UNLABELLED = 50
-# Of the time: the rest is training; of training, what does not adapt.
-MAKING_SHARE, FIELDS_SHARE, FITTING_SHARE = 0.1, 0.7, 0.75
+# Of the time: the rest is training; of training, what does not adapt; of all, until a network is
+# finished whose features of unseen structures are then looked at.
+MAKING_SHARE, FIELDS_SHARE, FITTING_SHARE, FINISHED_SHARE = 0.1, 0.7, 0.75, 0.9
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,14 @@ def train_classifier(
         name: finished_folder(name, work) for name in (recipe.start_from, recipe.teacher) if name
     }
     making = FIELDS_SHARE if recipe.mitochondria else MAKING_SHARE
+    done = FINISHED_SHARE if recipe.structures.n_unseen else 1.0
     target = None if sources.unlabelled is None else _target(sources.unlabelled, recipe)
-    data, renewal = _training_set(recipe, sources, work, device, lambda f: on_progress(making * f))
+    data, renewal = _training_set(
+        recipe, sources, work, device, lambda f: on_progress(done * making * f)
+    )
 
     def on_fitting(fraction: float) -> None:
-        on_progress(making + (1.0 - making) * fraction)
+        on_progress(done * (making + (1.0 - making) * fraction))
 
     fitted: Fitted
     if averaged:
@@ -119,7 +123,8 @@ def train_classifier(
         fitted = replace(fitted, network=adapted)
     figures = _written(fitted, recipe, out, command, 0 if target is None else len(target))
     if recipe.structures.n_unseen:
-        add_spreads(out / recipe.name, recipe, device)
+        folder = out / recipe.name
+        add_spreads(folder, recipe, device, lambda f: on_progress(done + (1.0 - done) * f))
     return figures
 
 

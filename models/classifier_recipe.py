@@ -182,6 +182,7 @@ class ClassifierRecipe(BaseModel):
             "mirrored": self.mirrored,
             "density_weight": self.density_weight,
             "int8": self.int8,
+            "n_unseen": self.structures.n_unseen,
         }
         return [name for name, value in asked.items() if value]
 

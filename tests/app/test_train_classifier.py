@@ -13,6 +13,8 @@ from engine.data.subtomograms import SubtomogramStack
 from engine.errors import BadInputError, PipelineError
 from engine.io.mrc import write_volume
 from engine.io.subtomogram_files import write_subtomograms
+from models import unseen_features
+from models.registry import verify_models
 from tests.models.test_classifier_training import NAMES, balls
 
 RECIPE = {
@@ -159,6 +161,22 @@ def test_simulated_structures_become_a_classifier_and_training_goes_on_from_it(t
     assert card["class_names"] == ["assembly-0", "assembly-1"]
 
 
+def test_a_trained_network_says_how_unseen_structures_lie_and_takes_examples(tmp_path, monkeypatch):
+    monkeypatch.setattr(unseen_features, "N_LEVELS", 1)
+    monkeypatch.setattr(unseen_features, "OF_EACH", 8)
+    own = recipe(
+        tmp_path, structures={"n_assemblies": 3, "n_unseen": 30}, architecture="compact", box_vox=12
+    )
+    result = run("train", own, "--work", tmp_path / "w")
+    assert result.exit_code == 0, result.output
+    folder = json.loads(result.stdout)["out"]
+    verify_models(tmp_path / "w" / "models")
+    known = stack(tmp_path, labels())
+    done = run("classify", known, "--model", folder, "--examples", known, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(done.stdout)["counts"]) == {*NAMES, "none_of_these"}
+
+
 def test_a_folder_of_densities_is_read_by_name(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
@@ -184,6 +202,7 @@ def test_a_folder_of_densities_is_read_by_name(tmp_path):
             "own.yaml: structures: none_of",
         ),
         ({"structures": {"n_assemblies": 2}, "start_from": "none"}, (), "no model 'none'"),
+        ({"structures": {"n_assemblies": 2, "n_unseen": 5}}, (), "none or at least 30"),
     ],
 )
 def test_what_is_lacking_is_said_in_a_line(tmp_path, changes, options, said):
