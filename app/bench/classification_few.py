@@ -50,9 +50,13 @@ def averaged_rows(runs: Runs) -> list[BenchRow]:
     for view in VIEWS:
         unseen = unseen_set(runs.material.unseen, view)
         for number, shots in enumerate(SHOTS):
-            done = number / len(SHOTS)
-            rows += _averaged(unseen, view, shots, lambda f, d=done: runs.on_training(d + f / 2))  # type: ignore[misc]
+            rows += _averaged(unseen, view, shots, _part_of(runs.on_training, number, len(SHOTS)))
     return rows
+
+
+def _part_of(report: Callable[[float], None], number: int, n_parts: int) -> Callable[[float], None]:
+    """Reports how far one of several parts is."""
+    return lambda fraction: report((number + fraction) / n_parts)
 
 
 def prototype_row(name: str, features: Float64s, kinds: Ints, shots: int) -> BenchRow:
@@ -102,11 +106,8 @@ def _averaged(
     for draw in range(DRAWS):
         for number, n_classes in enumerate((len(unseen.class_names), WITH_EXAMPLES)):
             rng = np.random.default_rng([shots, draw, n_classes])
-
-            def on_sorting(fraction: float, done: float = draw + number / 2) -> None:
-                on_progress((done + fraction / 2) / DRAWS)
-
-            found, kinds = sorted_stack(unseen, features, n_classes, shots, rng, on_sorting)
+            report = _part_of(on_progress, 2 * draw + number, 2 * DRAWS)
+            found, kinds = sorted_stack(unseen, features, n_classes, shots, rng, report)
             known = kinds < n_classes
             if known.all():
                 right.append((found.kinds == kinds).astype(np.float64))
