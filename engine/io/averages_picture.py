@@ -15,6 +15,8 @@ DPI = 100
 CELL_IN, HEAD_IN, GAP_IN = 1.25, 0.9, 0.45
 # Blocks of three sections beside each other.
 BLOCKS = 3
+# Between darkest and lightest, in standard deviations of a subtomogram.
+LEAST_CONTRAST = 0.6
 SECTIONS = ("xy", "xz", "yz")
 
 
@@ -72,6 +74,8 @@ def _draw_section(axes: Axes, volume: Float32s, axis: int) -> None:
     axes.set_yticks([])
     middle = volume.shape[axis] // 2
     section = volume.take(range(middle - 1, middle + 2), axis=axis).mean(axis=axis)
-    # One grey scale for all three.
+    # One grey scale for all three; where next to nothing was seen, nothing shows.
     low, high = np.percentile(volume, (0.2, 99.8))
+    widened = max(0.0, LEAST_CONTRAST - (high - low)) / 2.0
+    low, high = low - widened, high + widened
     axes.imshow(-section, cmap="gray", vmin=-high, vmax=-low, interpolation="bilinear")
