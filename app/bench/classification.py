@@ -9,7 +9,7 @@ import engine
 import models
 from app.bench.classification_adapted import adaptation_rows
 from app.bench.classification_central import central_rows
-from app.bench.classification_few import averaged_rows, few_example_rows
+from app.bench.classification_few import averaged_rows, few_example_rows, stack_rows
 from app.bench.classification_int8 import int8_rows
 from app.bench.classification_known import (
     begun_rows,
@@ -38,7 +38,8 @@ from models.registry import TRAINED_FOLDER
 PARTS: tuple[Callable[[Runs], list[BenchRow]], ...] = (
     limit_rows, compact_rows, begun_rows, reference_rows, chapter_rows, table_rows,
     distillation_rows, adaptation_rows, task_rows, unseen_rows, few_example_rows, averaged_rows,
-    calibration_rows, stranger_rows, shipped_rows, central_rows, state_rows, speed_rows, int8_rows,
+    stack_rows, calibration_rows, stranger_rows, shipped_rows, central_rows, state_rows,
+    speed_rows, int8_rows,
 )  # fmt: skip
 # What rows rest on, beside the tier and the known structures.
 PACKAGES = (engine, models, app.bench)

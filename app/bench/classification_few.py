@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from app.bench.classification_runs import EMBEDDING_MODEL, Runs, auroc
 from app.bench.classification_sets import VIEWS, View, unseen_set
@@ -27,6 +28,8 @@ PEER = "ProtoNet-CE, as published on other structures (doi:10.1371/journal.pcbi.
 # Whole stacks sorted by averages: draws of the examples; structures with examples where the others
 # are strangers.
 DRAWS, WITH_EXAMPLES = 3, 3
+# Of every class, known and unseen, where known ones have their whole training set as examples.
+IN_STACK = 50
 
 
 def few_example_rows(runs: Runs) -> list[BenchRow]:
@@ -38,7 +41,7 @@ def few_example_rows(runs: Runs) -> list[BenchRow]:
         own = features_of(runs.compact(view).network, unseen.images).double().numpy()
         rows += [prototype_row(f"compact{view.suffix}", own, kinds, shots) for shots in SHOTS]
         if (TRAINED_FOLDER / EMBEDDING_MODEL).is_dir():
-            features = _embedded(unseen)
+            features = _embedded(unseen.images)
             for shots in SHOTS:
                 rows += spread_rows(f"embedding{view.suffix}", features, kinds, shots, _spreads())
     return rows
@@ -52,6 +55,53 @@ def averaged_rows(runs: Runs) -> list[BenchRow]:
         for number, shots in enumerate(SHOTS):
             rows += _averaged(unseen, view, shots, _part_of(runs.on_training, number, len(SHOTS)))
     return rows
+
+
+def stack_rows(runs: Runs) -> list[BenchRow]:
+    """Ten classes with their training set as examples; a third of the stack is none of them."""
+    rows = []
+    for view in VIEWS:
+        training, unseen = runs.training(0, view), unseen_set(runs.material.unseen, view)
+        known = runs.test(view)
+        shown = [
+            one.take(np.arange(IN_STACK * len(one.class_names)))  # classes in turn
+            for one in (known, unseen)
+        ]
+        images = torch.cat([one.images for one in shown])
+        start = classified_by_examples(
+            _spreads(), training.class_names, _embedded(training.images), training.kinds.numpy(),
+            _embedded(images),
+        )  # fmt: skip
+        found = sorted_by_averages(images, training, start, on_progress=runs.on_training).found
+        rows += told_rows(found, shown[0].kinds.numpy(), shown[1], view.suffix)
+    return rows
+
+
+def told_rows(
+    found: Classification, kinds: Ints, unseen: LabelledSubtomograms, suffix: str
+) -> list[BenchRow]:
+    """Of a stack of known ones of these classes (n,), then unseen ones."""
+    n = len(kinds)
+    right = (found.kinds[:n] == kinds).astype(np.float64)
+    theirs, none = found.distances[n:], found.is_none[n:]
+    areas, refused = [], []
+    for kind in range(len(unseen.class_names)):
+        own = (unseen.kinds == kind).numpy()
+        areas.append(auroc(found.distances[:n], theirs[own]))
+        refused.append(f"{unseen.class_names[kind]} {areas[-1]:.2f} ({none[own].mean():.2f})")
+    return [
+        BenchRow(
+            f"accuracy_of_averages_in_a_stack_with_strangers{suffix}", float(right.mean()), "1",
+            "higher", *bootstrap_mean(right.tolist()), 0.9,
+            f"{n:,} of ten classes with {len(unseen):,} of five others between them",
+        ),
+        BenchRow(
+            f"unseen_told_from_known_auroc_in_a_stack{suffix}", float(np.mean(areas)), "1",
+            "higher", goal=0.9,
+            baseline=f"{', '.join(refused)} called none of the classes; of known ones "
+            f"{found.is_none[:n].mean():.2f}",
+        ),
+    ]  # fmt: skip
 
 
 def _part_of(report: Callable[[float], None], number: int, n_parts: int) -> Callable[[float], None]:
@@ -101,7 +151,7 @@ def _averaged(
     unseen: LabelledSubtomograms, view: View, shots: int, on_progress: Callable[[float], None]
 ) -> list[BenchRow]:
     """Of all five, and of three where the other two are strangers; means over draws of examples."""
-    features = _embedded(unseen)
+    features = _embedded(unseen.images)
     right, errors, areas, refused, known_refused = [], [], [], [], []
     for draw in range(DRAWS):
         for number, n_classes in enumerate((len(unseen.class_names), WITH_EXAMPLES)):
@@ -177,8 +227,8 @@ def _accuracy_row(what: str, shares: list[float], shots: int, how: str) -> Bench
     )  # fmt: skip
 
 
-def _embedded(data: LabelledSubtomograms) -> Float32s:
-    found: Float32s = outputs_of(TRAINED_FOLDER / EMBEDDING_MODEL, data.images)["embedding"].numpy()
+def _embedded(images: Tensor) -> Float32s:
+    found: Float32s = outputs_of(TRAINED_FOLDER / EMBEDDING_MODEL, images)["embedding"].numpy()
     return found
 
 

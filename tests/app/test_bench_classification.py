@@ -21,7 +21,7 @@ from engine.classification.feature_spread import (
     calibrated_spread,
     fitted_spread,
 )
-from engine.data.classification import NONE_OF_THESE
+from engine.data.classification import NONE_OF_THESE, Classification
 from engine.simulation.subtomogram_params import SubtomogramParams
 from engine.simulation.subtomograms import SubtomogramMaker
 from models.classifier_data import LabelledSubtomograms
@@ -192,3 +192,19 @@ def test_a_stack_without_its_examples_is_sorted_and_strangers_stand_last(monkeyp
     assert (found.kinds[known] == kinds[known]).all()
     assert found.is_none[~known].all()
     assert not found.is_none[known].any()
+
+
+def test_a_stack_with_strangers_is_scored_by_its_known_and_its_unseen_part():
+    unseen = LabelledSubtomograms(
+        torch.zeros((4, 1, 2, 2, 2)), torch.tensor([0, 1, 0, 1]), ("x", "y")
+    )
+    probabilities = np.eye(2)[[0, 1, 1, 0, 0, 0, 0, 0]]
+    distances = np.array([0.0, 1.0, 2.0, 3.0, 5.0, 1.5, 6.0, -1.0])
+    found = Classification(
+        ("a", "b"), probabilities, np.zeros((8, 1), dtype=np.float32), distances, distances > 4.0
+    )
+    accuracy, area = classification_few.told_rows(found, np.array([0, 1, 0, 0]), unseen, "")
+    assert accuracy.value == 0.75
+    # Of x all lie beyond every known one; of y one beyond two of four, one beyond none.
+    assert area.value == pytest.approx((1.0 + 0.25) / 2)
+    assert "x 1.00 (1.00), y 0.25 (0.00)" in area.baseline
