@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp, softmax
 from sklearn.cluster import KMeans
 from torch import Tensor
@@ -126,7 +127,9 @@ def sorted_by_averages(
         how = ReferenceParams(iterations, held_out=0.0, seed=params.seed)
         fitted = fit_references(believed, how, on_progress=on_fitting)
         scores = logits_of(fitted.network, images).double().numpy()
-        before, now = now, _Sorted(scores, fitted.averages)
+        own = logits_of(fitted.network, examples.images).double().numpy()
+        order = _matched(own, examples.kinds.numpy(), n_classes)
+        before, now = now, _Sorted(scores[:, order], fitted.averages[torch.as_tensor(order)])
         if (before.kinds != now.kinds).mean() < SETTLED:
             break
     now = now.without_needless(n_classes)
@@ -190,6 +193,23 @@ def _beginning(start: Classification, params: ExampleAverageParams) -> _Sorted:
     others = np.full((len(probabilities), n_others), probabilities.min() - 1.0)
     others[unlike, groups] = 1.0
     return _Sorted(np.hstack([probabilities, others]), no_averages)
+
+
+def _matched(scores: Float64s, kinds: Ints, n_classes: int) -> Ints:
+    """Which average is whose: that of each class under which its examples are likeliest.
+
+    A class that began with another structure's members has averaged that one; its own examples, of
+    scores (m, averages), tell.
+
+    Returns
+    -------
+    array
+        Indices of averages: of the classes in order, then of what is none of them.
+    """
+    means = np.stack([scores[kinds == kind].mean(axis=0) for kind in range(n_classes)])
+    of_classes = linear_sum_assignment(means, maximize=True)[1]
+    others = np.setdiff1d(np.arange(scores.shape[1]), of_classes)
+    return np.asarray(np.concatenate([of_classes, others]), dtype=np.int64)
 
 
 def _believed(

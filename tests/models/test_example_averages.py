@@ -95,6 +95,17 @@ def test_known_ones_that_seemed_strange_come_back(stack, examples):
     assert found.is_none.mean() < 0.2
 
 
+def test_classes_that_began_with_one_anothers_members_are_named_by_their_examples(stack, examples):
+    """Two of three names exchanged throughout: only the examples can tell."""
+    known = torch.as_tensor(np.flatnonzero(stack.kinds.numpy() < 3))
+    kinds = stack.kinds[known].numpy()
+    exchanged = np.array([1, 0, 2])[kinds]
+    start = started(exchanged, np.random.default_rng(3))
+    assert (start.kinds == kinds).mean() < 0.5
+    found = sorted_by_averages(stack.images[known], examples, start, ONE_ROUND).found
+    assert (found.kinds == kinds).mean() > 0.9
+
+
 def test_too_few_to_average_are_refused(stack, examples):
     start = started(stack.kinds.numpy()[:20], np.random.default_rng(0))
     with pytest.raises(BadInputError, match="at least 36 subtomograms"):
