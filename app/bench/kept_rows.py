@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from app.bench.result import BenchRow
+from engine.io.digests import write_text_atomically
 
 ROWS = TypeAdapter(list[BenchRow])
 
@@ -41,7 +42,5 @@ class KeptRows:
             return ROWS.validate_json(path.read_bytes())
         rows = measure()
         path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.with_suffix(".part")
-        staging.write_bytes(ROWS.dump_json(rows, indent=1))
-        staging.replace(path)
+        write_text_atomically(path, ROWS.dump_json(rows, indent=1).decode())
         return rows
