@@ -22,6 +22,7 @@ from engine.classification.prototypes import unit_vectors
 from engine.data.arrays import Float32s, Float64s, Ints
 from engine.data.classification import Classification
 from engine.errors import BadInputError
+from engine.progress import part_of
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_training import logits_of
 from models.reference_fitting import ReferenceParams, fit_references
@@ -116,16 +117,12 @@ def sorted_by_averages(
     for number, (share, iterations) in enumerate(
         zip(params.shares, params.iterations, strict=True)
     ):
-
-        def on_fitting(fraction: float, done: int = number) -> None:
-            if on_progress:
-                on_progress((done + fraction) / len(params.shares))
-
         if number:
             now = now.without_needless(n_classes)
         believed = _believed(now, share, images, examples)
         how = ReferenceParams(iterations, held_out=0.0, seed=params.seed)
-        fitted = fit_references(believed, how, on_progress=on_fitting)
+        report = part_of(on_progress, number, len(params.shares))
+        fitted = fit_references(believed, how, on_progress=report)
         scores = logits_of(fitted.network, images).double().numpy()
         own = logits_of(fitted.network, examples.images).double().numpy()
         order = _matched(own, examples.kinds.numpy(), n_classes)

@@ -12,6 +12,7 @@ from engine.classification.feature_spread import (
     fitted_spread,
 )
 from engine.io.spread_file import SPREADS_FILE, write_spreads
+from engine.progress import part_of
 from engine.segmentation.network_files import read_card
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import ClassifierRecipe, Conditions
@@ -43,12 +44,8 @@ def add_spreads(
         maker = SetMaker(
             structures, level, recipe.box_vox, 10.0 * recipe.voxel_size_nm, device=device
         )
-
-        def on_making(fraction: float, done: int = number) -> None:
-            if on_progress:
-                on_progress((done + fraction) / len(levels))
-
-        made = maker.balanced(OF_EACH, (wanted.unseen_seed, number), on_making)
+        report = part_of(on_progress, number, len(levels))
+        made = maker.balanced(OF_EACH, (wanted.unseen_seed, number), report)
         features = outputs_of(folder, made.images)["embedding"].double().numpy()
         kinds = made.kinds.numpy()
         fitted = kinds < FITTED_SHARE * len(structures)

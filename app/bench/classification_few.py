@@ -15,6 +15,7 @@ from engine.classification.prototypes import prototypes_of
 from engine.data.arrays import Float32s, Float64s, Ints
 from engine.data.classification import Classification
 from engine.io.spread_file import read_spreads
+from engine.progress import part_of
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_start import outputs_of
 from models.classifier_writing import features_of
@@ -53,7 +54,7 @@ def averaged_rows(runs: Runs) -> list[BenchRow]:
     for view in VIEWS:
         unseen = unseen_set(runs.material.unseen, view)
         for number, shots in enumerate(SHOTS):
-            rows += _averaged(unseen, view, shots, _part_of(runs.on_training, number, len(SHOTS)))
+            rows += _averaged(unseen, view, shots, part_of(runs.on_training, number, len(SHOTS)))
     return rows
 
 
@@ -104,11 +105,6 @@ def told_rows(
     ]  # fmt: skip
 
 
-def _part_of(report: Callable[[float], None], number: int, n_parts: int) -> Callable[[float], None]:
-    """Reports how far one of several parts is."""
-    return lambda fraction: report((number + fraction) / n_parts)
-
-
 def prototype_row(name: str, features: Float64s, kinds: Ints, shots: int) -> BenchRow:
     """Nearest prototypes, means over episodes."""
     rng = np.random.default_rng(shots)
@@ -156,7 +152,7 @@ def _averaged(
     for draw in range(DRAWS):
         for number, n_classes in enumerate((len(unseen.class_names), WITH_EXAMPLES)):
             rng = np.random.default_rng([shots, draw, n_classes])
-            report = _part_of(on_progress, 2 * draw + number, 2 * DRAWS)
+            report = part_of(on_progress, 2 * draw + number, 2 * DRAWS)
             found, kinds = sorted_stack(unseen, features, n_classes, shots, rng, report)
             known = kinds < n_classes
             if known.all():

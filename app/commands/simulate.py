@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from app.context import OnProgress, Settings
+from app.context import Settings
 from app.simulation_recipe import member_params, read_simulation_recipe
 from engine.io.digests import fresh_folder, require_writable, write_text_atomically
+from engine.progress import part_of
 
 
 def register(cli: typer.Typer) -> None:
@@ -46,7 +47,7 @@ def simulate(
                 seed=own_seed,
                 tomogram_id=name,
                 device=device,
-                on_progress=_share(on_progress, index, chosen.n_tomograms),
+                on_progress=part_of(on_progress, index, chosen.n_tomograms),
             )
             tomogram, truth = simulated.tomogram, simulated.truth
             write_truth(truth, folder / f"{name}_truth", tomogram.voxel_size_angst)
@@ -75,11 +76,6 @@ def simulate(
         for row in rows
     )
     settings.emit({"out": str(out), "simulated": True, "tomograms": rows}, f"{text}\nin {out}")
-
-
-def _share(on_progress: OnProgress, done: int, total: int) -> OnProgress:
-    """Progress of one of several equal parts."""
-    return lambda fraction: on_progress((done + fraction) / total)
 
 
 def reference(
