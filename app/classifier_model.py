@@ -14,6 +14,7 @@ from engine.classification.extraction import at_sampling, normalised
 from engine.data.classification import NONE_OF_THESE
 from engine.errors import BadInputError
 from engine.io.subtomogram_files import read_subtomograms
+from engine.progress import part_of
 from models.architectures.compact import Compact
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_int8 import write_int8
@@ -98,9 +99,12 @@ def train_classifier(
     making = FIELDS_SHARE if recipe.mitochondria else MAKING_SHARE
     done = FINISHED_SHARE if recipe.structures.n_unseen else 1.0
     target = None if sources.unlabelled is None else _target(sources.unlabelled, recipe)
-    data, renewal = _training_set(
-        recipe, sources, work, device, lambda f: on_progress(done * making * f)
-    )
+
+    def on_making(fraction: float) -> None:
+        on_progress(done * making * fraction)
+
+    n_sets = 2 if averaged else 1
+    data, renewal = _training_set(recipe, sources, work, device, part_of(on_making, 0, n_sets))
 
     def on_fitting(fraction: float) -> None:
         on_progress(done * (making + (1.0 - making) * fraction))
@@ -108,7 +112,10 @@ def train_classifier(
     fitted: Fitted
     if averaged:
         params = ReferenceParams(iterations=recipe.epochs, seed=recipe.seed)
-        fitted = fit_references(data, params, folder=work / recipe.name, on_progress=on_fitting)
+        others = _stranger_set(recipe, sources, device, part_of(on_making, 1, n_sets))
+        fitted = fit_references(
+            data, params, strangers=others, folder=work / recipe.name, on_progress=on_fitting
+        )
     elif target is None:
         fitted = _trained(recipe, folders, data, renewal, work, device, on_fitting)
     else:
@@ -233,15 +240,34 @@ def _training_set(
         )
     known = read_structures(sources.densities or Path(), wanted.densities)
     structures = (*known, *assemblies(wanted.n_assemblies, wanted.assembly_seed))
+    # One class of many structures has no average: where classes are averaged, each has its own.
+    n_mixed = 0 if recipe.architecture == MULTI_REFERENCE else wanted.n_strangers
     maker = SetMaker(
         structures, recipe.conditions, recipe.box_vox, 10.0 * recipe.voxel_size_nm,
-        others=strangers(wanted.n_strangers, wanted.stranger_seed),
+        others=strangers(n_mixed, wanted.stranger_seed),
         with_targets=recipe.density_weight > 0, device=device,
     )  # fmt: skip
     first = maker.balanced(recipe.per_class, (recipe.seed, 0), on_progress)
     if not recipe.renewed:
         return first, None
     return first, lambda epoch: maker.balanced(recipe.per_class, (recipe.seed, epoch))
+
+
+def _stranger_set(
+    recipe: ClassifierRecipe,
+    sources: ClassifierSources,
+    device: str,
+    on_progress: Callable[[float], None],
+) -> LabelledSubtomograms | None:
+    """Simulated subtomograms of every stranger; none beside what a microscope took."""
+    wanted = recipe.structures
+    if sources.labelled is not None or not wanted.n_strangers:
+        return None
+    structures = strangers(wanted.n_strangers, wanted.stranger_seed)
+    maker = SetMaker(
+        structures, recipe.conditions, recipe.box_vox, 10.0 * recipe.voxel_size_nm, device=device
+    )
+    return maker.balanced(recipe.per_class, (recipe.seed, 1), on_progress)
 
 
 def labelled_set(path: Path, box_vox: int, voxel_size_nm: float) -> LabelledSubtomograms:

@@ -63,7 +63,8 @@ class StructureSet(BaseModel):
         Random complexes beside them, see `engine.simulation.assemblies`.
     n_strangers, stranger_seed
         Structures that are none of the classes (`models.classifier_pool.strangers`): a class of
-        their own in training, "none of these" in what the classifier says.
+        their own in training, "none of these" in what the classifier says. `multi_reference` has a
+        reference for each; where a labelled stack takes the place of simulation there are none.
     n_unseen, unseen_seed
         Random complexes that training does not see: how their features lie is written beside the
         network (`models.unseen_features`), for classes from one to five examples.

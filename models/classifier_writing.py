@@ -19,9 +19,8 @@ from engine.classification.confidence import (
     fitted_stranger_class,
     fitted_temperature,
     probabilities_of,
-    stranger_log_odds,
 )
-from engine.data.arrays import Bools, Float64s
+from engine.data.arrays import Float64s
 from engine.segmentation.network_files import MODEL_FILE
 from models.classifier_training import FitParams, Fitted, logits_of
 from models.onnx_export import fold_batch_norm, write_checked
@@ -61,8 +60,8 @@ class Deployment:
 class Deployed(nn.Module):
     """A classifier with its temperature and its distance from known classes inside.
 
-    Where strangers are its last class, their log odds are the distance, and it is no class that is
-    named.
+    Where strangers are its last class, their log odds count in the distance, and it is no class
+    that is named.
     """
 
     def __init__(
@@ -71,30 +70,37 @@ class Deployed(nn.Module):
         super().__init__()
         self.network, self.temperature = network, temperature
         self.has_strangers = isinstance(open_set, StrangerClass)
-        if isinstance(open_set, StrangerClass):
+        distance = open_set.distance if isinstance(open_set, StrangerClass) else open_set
+        self.has_distance = distance is not None
+        self.weight = open_set.weight if isinstance(open_set, StrangerClass) else 1.0
+        if distance is None:
             return
         # precision = root root^T: the distance is that of turned features, a plain sum.
-        root = np.linalg.cholesky(open_set.precision)
+        root = np.linalg.cholesky(distance.precision)
         self.register_buffer("root", torch.tensor(root, dtype=torch.float32))
-        turned = torch.tensor(open_set.means @ root, dtype=torch.float32)
+        turned = torch.tensor(distance.means @ root, dtype=torch.float32)
         self.register_buffer("means", turned)
         # Offsets are scaled, not their squared sums: OpenVINO 2026 returned zeros for a division
         # between two reductions.
-        scales = torch.tensor(1.0 / np.sqrt(open_set.typical), dtype=torch.float32)
+        scales = torch.tensor(1.0 / np.sqrt(distance.typical), dtype=torch.float32)
         self.register_buffer("scales", scales[:, None])
 
     def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Calibrated logits (n, classes), features (n, d), distances (n,)."""
         features = self.network.features(volumes)  # type: ignore[operator]
         logits = self.network.classified(features)  # type: ignore[operator]
-        if self.has_strangers:
-            known = logits[:, :-1]
-            odds = logits[:, -1] - torch.logsumexp(known, dim=1)
-            return known / self.temperature, features, odds
-        compared = compared_of(self.network, features)
-        turned = compared @ self.root  # type: ignore[operator]
+        if not self.has_strangers:
+            return logits / self.temperature, features, self._distances(features)
+        known = logits[:, :-1]
+        odds = logits[:, -1] - torch.logsumexp(known, dim=1)
+        if self.has_distance:
+            odds = odds + self.weight * self._distances(features)
+        return known / self.temperature, features, odds
+
+    def _distances(self, features: Tensor) -> Tensor:
+        turned = compared_of(self.network, features) @ self.root  # type: ignore[operator]
         offsets = (turned[:, None] - self.means[None]) * self.scales  # type: ignore[index,operator]
-        return logits / self.temperature, features, offsets.square().sum(dim=2).amin(dim=1)
+        return offsets.square().sum(dim=2).amin(dim=1)
 
 
 def compared_of(network: nn.Module, features: Tensor) -> Tensor:
@@ -124,8 +130,14 @@ def deployment_of(fitted: Fitted, voxel_size_nm: float) -> Deployment:
     }
     open_set: OpenSetModel | StrangerClass
     if fitted.shown.has_strangers:
-        open_set = fitted_stranger_class(every[is_known])
-        metrics |= _strangers_found(every, is_known, open_set)
+        features = _compared(fitted.network, kept.images)
+        # Of a network that was shown many, log odds are enough.
+        averaged = hasattr(fitted.network, "compared")
+        distance = _by_features(fitted) if averaged else None
+        open_set = fitted_stranger_class(every[is_known], features[is_known], distance)
+        theirs = open_set.scores(every[~is_known], features[~is_known])
+        if len(theirs):
+            metrics["strangers-refused"] = float((theirs > open_set.limit).mean())
     else:
         open_set = _by_features(fitted)
     return Deployment(
@@ -141,25 +153,27 @@ def _by_features(fitted: Fitted) -> OpenSetModel:
         shown.kinds.numpy(),
         _compared(fitted.network, kept.images),
         kept.kinds.numpy(),
-        len(shown.class_names),
+        len(shown.known_names),
     )
 
 
-def distances_of(network: nn.Module, model: OpenSetModel, images: Tensor) -> Float64s:
-    """Distance (n,) of subtomograms from the nearest class."""
-    return model.scores(_compared(network, images))
+def none_scores(
+    network: nn.Module, model: OpenSetModel | StrangerClass, images: Tensor
+) -> Float64s:
+    """What is larger, (n,), the more a subtomogram is none of the classes, as it is deployed."""
+    features = features_of(network, images)
+    compared = compared_of(network, features).double().numpy()
+    if isinstance(model, OpenSetModel):
+        return model.scores(compared)
+    with torch.inference_mode():
+        logits = network.classified(features).double().numpy()  # type: ignore[operator]
+    return model.scores(logits, compared)
 
 
 def _compared(network: nn.Module, images: Tensor) -> Float64s:
     with torch.inference_mode():
         found: Float64s = compared_of(network, features_of(network, images)).double().numpy()
     return found
-
-
-def _strangers_found(logits: Float64s, is_known: Bools, model: StrangerClass) -> dict[str, float]:
-    """Share of held-out strangers that are called none of the classes."""
-    theirs = stranger_log_odds(logits[~is_known])
-    return {"strangers-refused": float((theirs > model.limit).mean())} if len(theirs) else {}
 
 
 def write_classifier(
@@ -202,11 +216,7 @@ def write_classifier(
             "halo_vox": 0,
             "multiple": 1,
             "none_limit": float(deployment.open_set.limit),
-            "none_score": (
-                "log odds of a stranger"
-                if isinstance(deployment.open_set, StrangerClass)
-                else "distance from the nearest class"
-            ),
+            "none_score": _named(deployment.open_set),
             "temperature": round(deployment.temperature, 4),
             "n_parameters": sum(one.numel() for one in network.parameters()),
             "onnx_relative_difference": float(f"{difference:.2e}"),
@@ -218,3 +228,12 @@ def write_classifier(
         },
     )
     return difference
+
+
+def _named(open_set: OpenSetModel | StrangerClass) -> str:
+    """What tells that a subtomogram is none of the classes, in words."""
+    if isinstance(open_set, OpenSetModel):
+        return "distance from the nearest class"
+    if open_set.distance is None:
+        return "log odds of a stranger"
+    return "log odds of a stranger, with the distance from the nearest class"

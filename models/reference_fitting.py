@@ -18,11 +18,13 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from engine.data.classification import NONE_OF_THESE
 from engine.errors import BadInputError
 from engine.matching.rotation_grid import even_rotations
 from models.architectures.multi_reference import (
     LEAST_SIDE,
     N_ORIENTATIONS,
+    STRANGER_ORIENTATIONS,
     MultiReference,
     band_indices,
 )
@@ -87,6 +89,7 @@ def fit_references(
     data: LabelledSubtomograms,
     params: ReferenceParams,
     *,
+    strangers: LabelledSubtomograms | None = None,
     folder: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> FittedReferences:
@@ -96,13 +99,17 @@ def fit_references(
 
     Parameters
     ----------
+    strangers
+        Subtomograms of structures that are none of the classes, labelled by structure: each has a
+        reference, and together they are one more class, `NONE_OF_THESE`.
     folder
         Where class averages are kept; those that are there are not estimated again.
 
     Raises
     ------
     BadInputError
-        A class without an example, a box of fewer than 12 voxels, an odd or uneven one.
+        A class without an example, a box of fewer than 12 voxels, an odd or uneven one, strangers
+        in boxes of another.
     """
     require_every_class(data)
     sides = set(data.images.shape[2:])
@@ -116,10 +123,31 @@ def fit_references(
     rng = np.random.default_rng([params.seed, 0])
     shown, kept = stratified_split(data.of_known(), params.held_out, rng=rng)
     shown, kept = (replace(one, class_names=data.known_names) for one in (shown, kept))
-    noise, found = _estimated(shown, params, folder, report)
-    network = _network(noise, found, params.seed)
+    every = shown if strangers is None else _together(shown, strangers)
+    noise, found = _estimated(every, params, folder, report)
+    n_known = len(data.known_names)
+    network = _network(noise, found, n_known, params.seed)
+    if strangers is not None:
+        names = (*data.known_names, NONE_OF_THESE)
+        shown, kept = (replace(one, class_names=names) for one in (shown, kept))
     loss = _loss(network, kept)
-    return FittedReferences(network.eval(), (loss,), shown, kept, _volumes(noise, found))
+    averages = _volumes(noise, found[:n_known])
+    return FittedReferences(network.eval(), (loss,), shown, kept, averages)
+
+
+def _together(known: LabelledSubtomograms, strangers: LabelledSubtomograms) -> LabelledSubtomograms:
+    """Both, a class for every structure."""
+    require_every_class(strangers)
+    if strangers.images.shape[2:] != known.images.shape[2:]:
+        raise BadInputError(
+            f"multi_reference: strangers in boxes of {strangers.images.shape[-1]} voxels, classes "
+            f"in boxes of {known.images.shape[-1]}: expected the same"
+        )
+    return LabelledSubtomograms(
+        torch.cat([known.images, strangers.images]),
+        torch.cat([known.kinds, strangers.kinds + len(known.class_names)]),
+        (*known.class_names, *strangers.class_names),
+    )
 
 
 def _estimated(
@@ -193,26 +221,40 @@ def _signal_share(noise: WhiteNoise, averages: list[Tensor]) -> Tensor:
     return total / len(averages)
 
 
-def _network(noise: WhiteNoise, averages: list[Tensor], seed: int) -> MultiReference:
-    """References in every orientation, reduced to the few numbers in which they differ."""
+def _network(noise: WhiteNoise, averages: list[Tensor], n_known: int, seed: int) -> MultiReference:
+    """References in every orientation, reduced to the few numbers in which they differ.
+
+    Averages after the known classes are those of strangers.
+    """
+    n_strangers = len(averages) - n_known
     functions = noise.functions
     rng = np.random.default_rng([seed, 3])
-    turns = Rotation.random(rng=rng) * even_rotations(N_ORIENTATIONS)
-    templates = torch.cat([functions.turned(one, turns) for one in averages])
+    turns, fewer = (
+        Rotation.random(rng=rng) * even_rotations(count)
+        for count in (N_ORIENTATIONS, STRANGER_ORIENTATIONS)
+    )
+    each = [
+        functions.turned(one, turns if number < n_known else fewer)
+        for number, one in enumerate(averages)
+    ]
+    templates = torch.cat(each)
     energies = 0.5 * ((templates @ noise.overlap) * templates).sum(dim=1)
+    counts = [len(one) for one in each]
     power = noise.basis.T @ (templates.T @ templates) @ noise.basis
     values, vectors = torch.linalg.eigh(power.double())
     lost = torch.cumsum(values.clamp_min(0.0), dim=0) / values.clamp_min(0.0).sum()
     reduction = vectors[:, lost > REDUCTION_LOSS].float().T
     network = MultiReference(
-        functions.box_vox, len(averages), band=functions.band, n_reduced=len(reduction)
-    )
+        functions.box_vox, n_known + (n_strangers > 0), band=functions.band,
+        n_reduced=len(reduction), n_strangers=n_strangers,
+    )  # fmt: skip
     with torch.no_grad():
         network.weights.copy_(noise.weights)  # type: ignore[operator]
         network.reduced.weight.copy_(reduction)
         network.references.weight.copy_(templates @ noise.basis @ reduction.T)
         network.references.bias.copy_(-energies)
-        network.energies.copy_(energies.reshape(len(averages), -1).mean(dim=1))  # type: ignore[operator]
+        means = [part.mean() for part in torch.split(energies, counts)]
+        network.energies.copy_(torch.stack(means))  # type: ignore[operator]
     return network
 
 

@@ -1,20 +1,39 @@
-"""Rows of a network that was also shown random complexes, as a class of their own."""
+"""Rows of classifiers that were also shown random complexes, as a class of their own."""
+
+import copy
 
 import numpy as np
 import torch
 
 from app.bench.classification_runs import Runs, accuracy_row, auroc
-from app.bench.classification_sets import TRAINING, VIEWS, View, made_set, unseen_set
+from app.bench.classification_sets import (
+    BOX_VOX,
+    TRAINING,
+    VIEWS,
+    VOXEL_NM,
+    View,
+    made_set,
+    unseen_set,
+)
 from app.bench.result import BenchRow
-from engine.classification.confidence import stranger_log_odds
-from engine.data.arrays import Bools, Float64s
+from engine.classification.confidence import (
+    calibration_error,
+    probabilities_of,
+)
+from engine.data.arrays import Bools
 from engine.data.classification import NONE_OF_THESE
+from models.arithmetic import multiply_adds_of
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_pool import assemblies
-from models.classifier_training import logits_of
+from models.classifier_training import Fitted, logits_of
+from models.classifier_writing import deployment_of, none_scores
+from models.reference_fitting import ReferenceParams, fit_references
+from models.table import MULTI_REFERENCE
 
 # Random complexes that no other set holds, none of the unseen structures: how many, of each.
 N_COMPLEXES, OF_EACH, COMPLEX_SEED = 200, 2, 77_077
+# Of those that are averaged, each for itself.
+N_AVERAGED, OF_EACH_AVERAGED = 20, 200
 
 
 def stranger_rows(runs: Runs) -> list[BenchRow]:
@@ -25,31 +44,62 @@ def stranger_rows(runs: Runs) -> list[BenchRow]:
     Hendrycks et al. (2019), arXiv:1812.04606 (outlier exposure), with a class in the place of a
     flat answer.
     """
-    return [row for view in VIEWS for row in _rows(runs, view)]
+    return [
+        row for view in VIEWS for row in (*_trained_rows(runs, view), *_averaged_rows(runs, view))
+    ]
 
 
-def _rows(runs: Runs, view: View) -> list[BenchRow]:
+def _trained_rows(runs: Runs, view: View) -> list[BenchRow]:
     fitted = runs.begun(
         view, key=f"strangers{view.suffix}-0", data=with_strangers(runs.training(0, view), view)
     )
     if fitted is None:
         return []
+    shown = f"{N_COMPLEXES} random complexes as a class of their own"
+    return _rows(runs, view, fitted, "compact", shown)
+
+
+def _averaged_rows(runs: Runs, view: View) -> list[BenchRow]:
+    """Of class averages beside which averages of random complexes stand."""
+    complexes = assemblies(N_AVERAGED, COMPLEX_SEED)
+    fitted = fit_references(
+        runs.training(0, view),
+        ReferenceParams(seed=0),
+        strangers=made_set(complexes, view.conditions, OF_EACH_AVERAGED, (TRAINING, 501)),
+        folder=runs.work / f"strangers-{MULTI_REFERENCE}{view.suffix}-0",
+        on_progress=runs.on_training,
+    )
+    cost = multiply_adds_of(copy.deepcopy(fitted.network).to("meta"), BOX_VOX)
+    shown = f"averages of {N_AVERAGED} random complexes; {cost / 1e6:.0f} million multiply-adds"
+    return _rows(runs, view, fitted, MULTI_REFERENCE, shown)
+
+
+def _rows(runs: Runs, view: View, fitted: Fitted, name: str, shown: str) -> list[BenchRow]:
+    """Of a network whose last class is none of the others."""
     test, unseen = runs.test(view), unseen_set(runs.material.unseen, view)
-    logits = logits_of(fitted.network, test.images)
-    right: Bools = np.asarray((logits.argmax(dim=1) == test.kinds).numpy())
-    known = _log_odds(logits)[: len(unseen)]
-    theirs = _log_odds(logits_of(fitted.network, unseen.images))
-    areas = {
-        name: auroc(known, theirs[(unseen.kinds == kind).numpy()])
-        for kind, name in enumerate(unseen.class_names)
-    }
-    each = ", ".join(f"{name} {area:.2f}" for name, area in areas.items())
+    logits = logits_of(fitted.network, test.images).double().numpy()
+    right: Bools = np.asarray(logits.argmax(axis=1) == test.kinds.numpy())
+    deployment = deployment_of(fitted, VOXEL_NM)
+    probabilities = probabilities_of(logits[:, :-1], deployment.temperature)
+    open_set, limit = deployment.open_set, deployment.open_set.limit
+    own, theirs = (none_scores(fitted.network, open_set, one.images) for one in (test, unseen))
+    areas, each = [], []
+    for kind, structure in enumerate(unseen.class_names):
+        one = theirs[(unseen.kinds == kind).numpy()]
+        areas.append(auroc(own[: len(unseen)], one))
+        each.append(f"{structure} {areas[-1]:.2f} ({(one > limit).mean():.2f})")
+    suffix = view.suffix if name == "compact" else f"_references{view.suffix}"
     return [
-        accuracy_row(f"accuracy_of_compact_with_strangers{view.suffix}", [right], goal=0.9),
+        accuracy_row(f"accuracy_of_{name}_with_strangers{view.suffix}", [right], goal=0.9),
         BenchRow(
-            f"unseen_told_from_known_auroc_with_strangers{view.suffix}",
-            float(np.mean(list(areas.values()))), "1", "higher", goal=0.9,
-            baseline=f"{N_COMPLEXES} random complexes as a class of their own; {each}",
+            f"unseen_told_from_known_auroc_with_strangers{suffix}",
+            float(np.mean(areas)), "1", "higher", goal=0.9,
+            baseline=f"{shown}; {', '.join(each)} (called none of the classes); known ones "
+            f"called none of the classes: {(own > limit).mean():.2f}",
+        ),
+        BenchRow(
+            f"calibration_error_with_strangers{suffix}",
+            calibration_error(probabilities, test.kinds.numpy()), "1", "lower", goal=0.03,
         ),
     ]  # fmt: skip
 
@@ -64,8 +114,3 @@ def with_strangers(known: LabelledSubtomograms, view: View) -> LabelledSubtomogr
         torch.cat([known.kinds, kinds]),
         (*known.class_names, NONE_OF_THESE),
     )
-
-
-def _log_odds(logits: torch.Tensor) -> Float64s:
-    """Of being a stranger, (n,)."""
-    return stranger_log_odds(logits.double().numpy())

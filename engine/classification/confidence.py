@@ -15,6 +15,9 @@ N_BINS = 15
 KNOWN_REFUSED = 0.05
 # Of the covariance of features about their class means: few examples leave it nearly singular.
 SHRINKAGE = 0.1
+# What a distance (1 is typical) counts for, of the log odds' own spread; docs/benchmarks.md tells
+# what else was tried.
+DISTANCE_WEIGHT = 0.5
 # Held-out examples of a class from which its typical distance is told.
 LEAST_TYPICAL = 5
 
@@ -115,10 +118,31 @@ class StrangerClass:
     Attributes
     ----------
     limit
-        Of the log odds: `KNOWN_REFUSED` of held-out known examples lie above it.
+        Of the score: `KNOWN_REFUSED` of held-out known examples lie above it.
+    distance
+        Counts beside the log odds, where few strangers were shown: others are like none of them.
+    weight
+        What a distance of 1 counts for, in log odds.
     """
 
     limit: float
+    distance: OpenSetModel | None = None
+    weight: float = 0.0
+
+    def scores(self, logits: Float64s, features: Float64s) -> Float64s:
+        """Log odds of a stranger, and the distance where it counts, (n,).
+
+        Parameters
+        ----------
+        logits
+            (n, classes), the last that of strangers.
+        features
+            (n, features) that the distance is measured in.
+        """
+        odds = stranger_log_odds(logits)
+        if self.distance is None:
+            return odds
+        return odds + self.weight * self.distance.scores(features)
 
 
 def stranger_log_odds(logits: Float64s) -> Float64s:
@@ -126,16 +150,28 @@ def stranger_log_odds(logits: Float64s) -> Float64s:
     return np.asarray(logits[:, -1] - logsumexp(logits[:, :-1], axis=1))
 
 
-def fitted_stranger_class(known_logits: Float64s) -> StrangerClass:
-    """Limit from the logits (n, classes) of held-out known examples.
+def fitted_stranger_class(
+    known_logits: Float64s, known_features: Float64s, distance: OpenSetModel | None = None
+) -> StrangerClass:
+    """Limit, and weight of a distance, from logits and features of held-out known examples.
+
+    Parameters
+    ----------
+    known_logits
+        (n, classes), the last that of strangers.
+    known_features
+        (n, features) that the distance is measured in.
 
     References
     ----------
     Hendrycks et al. (2019), arXiv:1812.04606 (outlier exposure), with a class in the place of a
     flat answer.
     """
-    scores = stranger_log_odds(known_logits)
-    return StrangerClass(float(np.quantile(scores, 1.0 - KNOWN_REFUSED)))
+    # Log odds of clear images lie ten times as far apart as those of poor ones, distances do not.
+    weight = DISTANCE_WEIGHT * float(stranger_log_odds(known_logits).std())
+    model = StrangerClass(np.inf, distance, weight)
+    scores = model.scores(known_logits, known_features)
+    return replace(model, limit=float(np.quantile(scores, 1.0 - KNOWN_REFUSED)))
 
 
 def fitted_open_set(

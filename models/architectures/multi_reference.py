@@ -17,13 +17,15 @@ from engine.data.arrays import Ints
 SHIFT_STEP_VOX = 0.8
 SHIFTS_VOX = tuple(itertools.product((-SHIFT_STEP_VOX, 0.0, SHIFT_STEP_VOX), repeat=3))
 N_ORIENTATIONS = 2000
+# Of what is none of the classes: which stranger it is like need not be told.
+STRANGER_ORIENTATIONS = 500
 # Of a box, in voxels; it must be even.
 LEAST_SIDE = 12
 # What a network has before anything is fitted: band in Fourier voxels as a share of the box, and
 # numbers that a shifted image is reduced to.
 BAND, N_REDUCED = 0.27, 256
-# Of the best fit, in the units of log-likelihoods: less is none.
-LEAST_FIT = 1e-3
+# Of the strongest structure's own fit: less is none, and what is divided by less rounds.
+LEAST_FIT = 0.01
 
 
 class MultiReference(nn.Module):
@@ -35,8 +37,11 @@ class MultiReference(nn.Module):
         Largest frequency that is looked at, in Fourier voxels.
     n_reduced
         Numbers that each shifted image becomes.
-    n_orientations
-        Of every class.
+    n_orientations, n_stranger_orientations
+        Of every class, of every stranger.
+    n_strangers
+        Structures that share the last class: what is none of the others is like one of them, all
+        alike probable, or nothing but noise. 0: every class has one structure.
     """
 
     def __init__(
@@ -47,10 +52,14 @@ class MultiReference(nn.Module):
         band: float | None = None,
         n_reduced: int = N_REDUCED,
         n_orientations: int = N_ORIENTATIONS,
+        n_strangers: int = 0,
+        n_stranger_orientations: int = STRANGER_ORIENTATIONS,
     ) -> None:
         super().__init__()
         band = BAND * box_vox if band is None else band
-        self.box_vox, self.n_classes = box_vox, n_classes
+        self.box_vox, self.n_classes, self.n_strangers = box_vox, n_classes, n_strangers
+        self.n_known = n_classes - (n_strangers > 0)
+        self.n_references = (self.n_known * n_orientations, n_strangers * n_stranger_orientations)
         self.top = math.floor(band)
         zyx = band_indices(box_vox, band)
         self.register_buffer("places", torch.from_numpy(self._flat(zyx)))
@@ -61,9 +70,9 @@ class MultiReference(nn.Module):
         self.half_axis = _FourierAxis(box_vox, np.arange(self.top + 1))
         self.whole_axis = _FourierAxis(box_vox, np.arange(-self.top, self.top + 1))
         self.reduced = nn.Linear(2 * len(zyx), n_reduced, bias=False)
-        self.references = nn.Linear(n_reduced, n_classes * n_orientations)
-        # Mean of the references of a class: half of their power, in units of the noise.
-        self.register_buffer("energies", torch.zeros(n_classes))
+        self.references = nn.Linear(n_reduced, sum(self.n_references))
+        # Mean of the references of a structure: half of their power, in units of the noise.
+        self.register_buffer("energies", torch.zeros(self.n_known + n_strangers))
         self.head = nn.Linear(n_classes, n_classes)
         with torch.no_grad():
             self.head.weight.copy_(torch.eye(n_classes))
@@ -96,34 +105,54 @@ class MultiReference(nn.Module):
         return reduced
 
     def features(self, volumes: Tensor) -> Tensor:
-        """Log-likelihood ratio (n, classes) to nothing but noise, of (n, 1, z, y, x)."""
+        """Log-likelihood ratio (n, structures) to nothing but noise, of (n, 1, z, y, x)."""
         scores = self.references(self.shifted(volumes))
-        # Largest first: sums of exponentials would overflow.
-        by_class = scores.unflatten(2, (self.n_classes, -1))
-        largest = by_class.amax(dim=(1, 3), keepdim=True)
-        sums = torch.exp(by_class - largest).mean(dim=(1, 3))
-        ratios: Tensor = torch.log(sums) + largest[:, 0, :, 0]
-        return ratios
+        known, others = torch.split(scores, list(self.n_references), dim=2)
+        ratios = _over_poses(known, self.n_known)
+        if not self.n_strangers:
+            return ratios
+        return torch.cat([ratios, _over_poses(others, self.n_strangers)], dim=1)
 
     def compared(self, features: Tensor) -> Tensor:
-        """What is compared with class means: how well each class fits, of the best (n, classes).
+        """What is compared with class means: how well each fits, of the best (n, structures).
 
         A ratio to noise grows with the signal, a fit in shares of the best does not: what is
         clearer than the subtomograms of training is no stranger for that.
         """
         energies: Tensor = self.energies  # type: ignore[assignment]
         fits = features + energies
-        shares: Tensor = fits / fits.amax(dim=1, keepdim=True).clamp_min(LEAST_FIT)
+        best = torch.maximum(fits.amax(dim=1, keepdim=True), LEAST_FIT * energies.max())
+        shares: Tensor = fits / best
         return shares
 
     def classified(self, features: Tensor) -> Tensor:
         """Logits (n, classes) of features."""
+        if self.n_strangers:
+            features = torch.cat([features[:, : self.n_known], self._of_strangers(features)], dim=1)
         logits: Tensor = self.head(features)
         return logits
+
+    def _of_strangers(self, features: Tensor) -> Tensor:
+        """Log-likelihood ratio (n, 1) of what is any stranger, or nothing at all."""
+        each = torch.logsumexp(features[:, self.n_known :], dim=1, keepdim=True)
+        # Nothing has a ratio of one to itself: log(exp(each) + 1).
+        together: Tensor = nn.functional.softplus(each)
+        return together - math.log(self.n_strangers + 1)
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Logits (n, classes) of normalised subtomograms (n, 1, z, y, x)."""
         return self.classified(self.features(volumes))
+
+
+def _over_poses(scores: Tensor, n_structures: int) -> Tensor:
+    """Log of the mean likelihood (n, structures), of (n, shifts, structures x orientations)."""
+    by_structure = scores.unflatten(2, (n_structures, -1))  # type: ignore[no-untyped-call]
+    # Largest first: sums of exponentials would overflow.
+    largest = by_structure.amax(dim=(1, 3), keepdim=True)
+    # One axis after the other: a runtime that adds 50,000 numbers in turn loses a thousandth.
+    sums = torch.exp(by_structure - largest).mean(dim=3).mean(dim=1)
+    ratios: Tensor = torch.log(sums) + largest[:, 0, :, 0]
+    return ratios
 
 
 class _FourierAxis(nn.Module):

@@ -21,7 +21,7 @@ from models.classifier_data import LabelledSubtomograms, stack_of
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import Conditions
 from models.classifier_training import logits_of
-from models.classifier_writing import deployment_of, distances_of, write_classifier
+from models.classifier_writing import deployment_of, none_scores, write_classifier
 from models.reference_fitting import ReferenceParams, fit_references
 
 BOX, VOXEL_ANGST, SNR = 16, 20.0, 0.3
@@ -84,7 +84,7 @@ def test_what_is_clearer_is_not_far_from_its_class(fitted):
     known = SetMaker(STRUCTURES, clear, BOX, VOXEL_ANGST).balanced(40, (7,))
     others = SetMaker(assemblies(5, 71), clear, BOX, VOXEL_ANGST).balanced(20, (8,))
     own, theirs = (
-        distances_of(fitted.network, distances, one.images) for one in (known, others)
+        none_scores(fitted.network, distances, one.images) for one in (known, others)
     )  # fmt: skip
     assert (own > distances.limit).mean() < 0.15
     assert (theirs > distances.limit).mean() > 3 * (own > distances.limit).mean()
@@ -205,6 +205,73 @@ def test_exported_it_answers_as_in_torch(tmp_path, fitted):
         logits_of(fitted.network, test.images) / deployment.temperature, dim=1
     ).numpy()
     assert np.allclose(answers.probabilities, expected, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def beside_strangers():
+    others = SetMaker(assemblies(8, 72), CONDITIONS, BOX, VOXEL_ANGST).balanced(30, (11,))
+    return fit_references(made(40, 1), PARAMS, strangers=others)
+
+
+def test_what_is_like_averages_of_strangers_is_none_of_the_classes(fitted, beside_strangers):
+    """Complexes that neither the classes nor the strangers hold."""
+    known, new = (
+        SetMaker(structures, CONDITIONS, BOX, VOXEL_ANGST).balanced(each, (12,))
+        for structures, each in ((STRUCTURES, 40), (assemblies(12, 73), 10))
+    )
+    right = logits_of(beside_strangers.network, known.images).argmax(dim=1) == known.kinds
+    assert float(right.double().mean()) > 0.85
+    alone, beside = (
+        _area(*(none_scores(one.network, _open_set(one), part.images) for part in (known, new)))
+        for one in (fitted, beside_strangers)
+    )
+    assert alone < 0.98
+    assert beside > 0.98
+
+
+def test_nothing_but_noise_is_none_of_the_classes(beside_strangers):
+    noise = torch.randn((40, 1, BOX, BOX, BOX), generator=torch.Generator().manual_seed(0))
+    open_set = _open_set(beside_strangers)
+    assert (none_scores(beside_strangers.network, open_set, noise) > open_set.limit).mean() > 0.9
+
+
+def test_strangers_share_one_class_that_is_their_mean_likelihood():
+    """Of features, written out: any of the strangers, or nothing."""
+    network = MultiReference(12, 3, band=3.2, n_reduced=7, n_orientations=5, n_strangers=4)
+    features = torch.tensor([[5.0, 2.0, 1.0, 3.0, -2.0, 0.5]])
+    with torch.no_grad():
+        logits = network.classified(features)
+    others = math.log(np.exp([1.0, 3.0, -2.0, 0.5, 0.0]).mean())
+    assert logits.numpy() == pytest.approx(np.array([[5.0, 2.0, others]]), abs=1e-6)
+
+
+def test_with_strangers_it_answers_as_in_torch_when_exported(tmp_path, beside_strangers):
+    assert beside_strangers.shown.class_names[-1] == NONE_OF_THESE
+    assert len(beside_strangers.averages) == 3
+    deployment = deployment_of(beside_strangers, VOXEL_ANGST / 10)
+    folder = tmp_path / "references-2"
+    assert write_classifier(beside_strangers.network, deployment, {}, folder, "test") <= 1e-4
+    test = made(4, 6)
+    answers = SubtomogramClassifier(folder, "cpu").classify(stack_of(test.images, 2.0))
+    scores = none_scores(beside_strangers.network, deployment.open_set, test.images)
+    assert answers.distances == pytest.approx(scores, rel=1e-3, abs=0.05)
+    assert answers.class_names == tuple(one.name for one in STRUCTURES)
+
+
+def test_strangers_in_other_boxes_are_refused():
+    others = LabelledSubtomograms(
+        torch.zeros((4, 1, 12, 12, 12)), torch.tensor([0, 0, 1, 1]), ("a", "b")
+    )
+    with pytest.raises(BadInputError, match="strangers in boxes of 12"):
+        fit_references(made(12, 1), PARAMS, strangers=others)
+
+
+def _open_set(fitted):
+    return deployment_of(fitted, VOXEL_ANGST / 10).open_set
+
+
+def _area(known, others):
+    return float((others[:, None] > known[None]).mean())
 
 
 @pytest.mark.parametrize("shape", [(15, 15, 15), (10, 10, 10), (16, 16, 14)])

@@ -108,5 +108,24 @@ def test_the_odds_of_a_stranger_are_those_of_its_probability():
 
 def test_one_known_in_twenty_lies_above_the_limit_of_strangers():
     logits = np.random.default_rng(1).normal(size=(2000, 3))
-    limit = fitted_stranger_class(logits).limit
+    limit = fitted_stranger_class(logits, logits).limit
     assert (stranger_log_odds(logits) > limit).mean() == pytest.approx(0.05, abs=1e-3)
+
+
+def test_strangers_that_are_like_none_of_those_shown_are_far_from_the_classes():
+    """Log odds say nothing of them, the distance does; it counts alike, however wide odds lie."""
+    rng = np.random.default_rng(2)
+    kinds = np.repeat([0, 1], 300)
+    near = np.eye(2)[kinds] + 0.1 * rng.normal(size=(600, 2))
+    far = 2.0 + 0.1 * rng.normal(size=(300, 2))
+    distance = fitted_open_set(near, kinds, near, kinds, 2)
+    for spread in (1.0, 30.0):
+        logits = spread * rng.normal(size=(900, 3))
+        model = fitted_stranger_class(logits[:600], near, distance)
+        assert (model.scores(logits[:600], near) > model.limit).mean() == pytest.approx(
+            0.05, abs=2e-3
+        )
+        assert (model.scores(logits[600:], far) > model.limit).mean() > 0.99
+        assert fitted_stranger_class(logits[:600], near).scores(logits, near) == pytest.approx(
+            stranger_log_odds(logits)
+        )
