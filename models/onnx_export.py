@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import openvino
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 OPSET = 20
 # Relative to the largest output.
 PARITY_TOLERANCE = 1e-4
+# Bytes of a weight from which on it is worth a node of its own.
+LEAST_HALVED = 2**18
 
 
 class ParityError(PipelineError, ArithmeticError):
@@ -115,6 +119,7 @@ def write_checked(
             opset_version=OPSET,
             dynamo=False,
         )
+    _store_halves(path)
     with torch.inference_mode():
         expected = network(shown)
     parts = expected if isinstance(expected, tuple) else (expected,)
@@ -137,6 +142,34 @@ def write_checked(
             )
         largest = max(largest, difference)
     return Parity(largest)
+
+
+def _store_halves(path: Path) -> None:
+    """Large weights that sixteen bits hold exactly are stored so; runtimes widen them when read."""
+    model = onnx.load(path)
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(weight)
+        if values.nbytes < LEAST_HALVED or not np.array_equal(values, halved(values)):
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(
+            onnx.helper.make_node("Cast", [weight.name], [name], to=onnx.TensorProto.FLOAT)
+        )
+    if casts:
+        for cast in casts:
+            model.graph.node.insert(0, cast)
+        onnx.save(model, path)
+
+
+def halved(values: Float32s) -> Float32s:
+    """Rounded to what sixteen bits hold, where all of it lies in their range; else as it is."""
+    if np.abs(values).max(initial=0.0) > np.finfo(np.float16).max:
+        return values
+    return values.astype(np.float16).astype(np.float32)
 
 
 def _by_openvino(path: Path, shown: Tensor, names: Sequence[str]) -> list[Float32s]:

@@ -40,6 +40,7 @@ from models.class_averaging import (
 )
 from models.classifier_data import LabelledSubtomograms, require_every_class, stratified_split
 from models.classifier_training import Fitted, logits_of
+from models.onnx_export import halved
 
 logger = logging.getLogger(__name__)
 
@@ -251,7 +252,9 @@ def _network(noise: WhiteNoise, averages: list[Tensor], n_known: int, seed: int)
     with torch.no_grad():
         network.weights.copy_(noise.weights)  # type: ignore[operator]
         network.reduced.weight.copy_(reduction)
-        network.references.weight.copy_(templates @ noise.basis @ reduction.T)
+        # What the file stores in half of the bytes: poses and noise blur more than sixteen bits do.
+        references = (templates @ noise.basis @ reduction.T).numpy()
+        network.references.weight.copy_(torch.from_numpy(halved(references)))
         network.references.bias.copy_(-energies)
         means = [part.mean() for part in torch.split(energies, counts)]
         network.energies.copy_(torch.stack(means))  # type: ignore[operator]
