@@ -111,7 +111,9 @@ def train_classifier(
 
     fitted: Fitted
     if averaged:
-        params = ReferenceParams(iterations=recipe.epochs, seed=recipe.seed)
+        params = ReferenceParams(
+            iterations=recipe.epochs, orientations=recipe.orientations, seed=recipe.seed
+        )
         others = _stranger_set(recipe, sources, device, part_of(on_making, 1, n_sets))
         fitted = fit_references(
             data, params, strangers=others, folder=work / recipe.name, on_progress=on_fitting

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from engine.classification.classifier import TASK
 from engine.data.classification import NONE_OF_THESE
 from engine.simulation.subtomogram_params import Microscopy
-from models.architectures.multi_reference import LEAST_SIDE
+from models.architectures.multi_reference import LEAST_SIDE, N_ORIENTATIONS
 from models.classifier_training import FitParams
 from models.distilling import Teaching
 from models.recipe import PoolRecipe, checked, recipe_content
@@ -102,6 +102,8 @@ class ClassifierRecipe(BaseModel):
         Simulate a new set for every epoch.
     epochs
         Passes over the training set; of `multi_reference`, iterations at full resolution.
+    orientations
+        In which `multi_reference` compares a class: fewer make a smaller, faster, less right file.
     density_weight
         Of the structure's density, which a decoder is asked for in training beside the class
         (`models.density_teaching`); 0 for none.
@@ -135,6 +137,7 @@ class ClassifierRecipe(BaseModel):
     mirrored: bool = False
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     seed: int = 0
+    orientations: int = Field(default=N_ORIENTATIONS, ge=100)
     density_weight: float = Field(default=0.0, ge=0)
     int8: bool = False
     start_from: str | None = None

@@ -24,7 +24,7 @@ from engine.matching.rotation_grid import even_rotations
 from models.architectures.multi_reference import (
     LEAST_SIDE,
     N_ORIENTATIONS,
-    STRANGER_ORIENTATIONS,
+    STRANGER_SHARE,
     MultiReference,
     band_indices,
 )
@@ -65,10 +65,13 @@ class ReferenceParams:
         At full resolution and over all shifts, for every class.
     held_out
         Share of every class that no average sees: calibration belongs there.
+    orientations
+        In which a class is compared: fewer make a smaller, faster, less right network.
     """
 
     iterations: int = 10
     held_out: float = 0.1
+    orientations: int = N_ORIENTATIONS
     seed: int = 0
 
 
@@ -127,7 +130,7 @@ def fit_references(
     every = shown if strangers is None else _together(shown, strangers)
     noise, found = _estimated(every, params, folder, report)
     n_known = len(data.known_names)
-    network = _network(noise, found, n_known, params.seed)
+    network = _network(noise, found, n_known, params)
     if strangers is not None:
         names = (*data.known_names, NONE_OF_THESE)
         shown, kept = (replace(one, class_names=names) for one in (shown, kept))
@@ -222,17 +225,19 @@ def _signal_share(noise: WhiteNoise, averages: list[Tensor]) -> Tensor:
     return total / len(averages)
 
 
-def _network(noise: WhiteNoise, averages: list[Tensor], n_known: int, seed: int) -> MultiReference:
+def _network(
+    noise: WhiteNoise, averages: list[Tensor], n_known: int, params: ReferenceParams
+) -> MultiReference:
     """References in every orientation, reduced to the few numbers in which they differ.
 
     Averages after the known classes are those of strangers.
     """
     n_strangers = len(averages) - n_known
     functions = noise.functions
-    rng = np.random.default_rng([seed, 3])
+    rng = np.random.default_rng([params.seed, 3])
     turns, fewer = (
         Rotation.random(rng=rng) * even_rotations(count)
-        for count in (N_ORIENTATIONS, STRANGER_ORIENTATIONS)
+        for count in (params.orientations, params.orientations // STRANGER_SHARE)
     )
     each = [
         functions.turned(one, turns if number < n_known else fewer)
@@ -247,7 +252,7 @@ def _network(noise: WhiteNoise, averages: list[Tensor], n_known: int, seed: int)
     reduction = vectors[:, lost > REDUCTION_LOSS].float().T
     network = MultiReference(
         functions.box_vox, n_known + (n_strangers > 0), band=functions.band,
-        n_reduced=len(reduction), n_strangers=n_strangers,
+        n_reduced=len(reduction), n_orientations=params.orientations, n_strangers=n_strangers,
     )  # fmt: skip
     with torch.no_grad():
         network.weights.copy_(noise.weights)  # type: ignore[operator]

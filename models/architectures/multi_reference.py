@@ -17,8 +17,8 @@ from engine.data.arrays import Ints
 SHIFT_STEP_VOX = 0.8
 SHIFTS_VOX = tuple(itertools.product((-SHIFT_STEP_VOX, 0.0, SHIFT_STEP_VOX), repeat=3))
 N_ORIENTATIONS = 2000
-# Of what is none of the classes: which stranger it is like need not be told.
-STRANGER_ORIENTATIONS = 500
+# Of what is none of the classes a fourth: which stranger it is like need not be told.
+STRANGER_SHARE = 4
 # Of a box, in voxels; it must be even.
 LEAST_SIDE = 12
 # What a network has before anything is fitted: band in Fourier voxels as a share of the box, and
@@ -37,8 +37,8 @@ class MultiReference(nn.Module):
         Largest frequency that is looked at, in Fourier voxels.
     n_reduced
         Numbers that each shifted image becomes.
-    n_orientations, n_stranger_orientations
-        Of every class, of every stranger.
+    n_orientations
+        Of every class; of every stranger a fourth.
     n_strangers
         Structures that share the last class: what is none of the others is like one of them, all
         alike probable, or nothing but noise. 0: every class has one structure.
@@ -53,13 +53,14 @@ class MultiReference(nn.Module):
         n_reduced: int = N_REDUCED,
         n_orientations: int = N_ORIENTATIONS,
         n_strangers: int = 0,
-        n_stranger_orientations: int = STRANGER_ORIENTATIONS,
     ) -> None:
         super().__init__()
         band = BAND * box_vox if band is None else band
         self.box_vox, self.n_classes, self.n_strangers = box_vox, n_classes, n_strangers
         self.n_known = n_classes - (n_strangers > 0)
-        self.n_references = (self.n_known * n_orientations, n_strangers * n_stranger_orientations)
+        self.n_references = (
+            self.n_known * n_orientations, n_strangers * (n_orientations // STRANGER_SHARE)
+        )  # fmt: skip
         self.top = math.floor(band)
         zyx = band_indices(box_vox, band)
         self.register_buffer("places", torch.from_numpy(self._flat(zyx)))
