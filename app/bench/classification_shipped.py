@@ -1,4 +1,4 @@
-"""Rows of the classifier of large complexes that ships, on sets that its training did not see."""
+"""Rows of the classifiers of large complexes that ship, on sets that no training saw."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from app.bench.classification_sets import (
     BOX_VOX,
     SET_SEED,
     TEST,
+    TILTED,
     VIEWS,
     VOXEL_NM,
-    View,
     densities_folder,
     made_set,
 )
@@ -27,7 +27,8 @@ from models.classifier_pool import SetMaker, strangers
 from models.classifier_recipe import ClassifierRecipe, Conditions, read_classifier_recipe
 from models.registry import TRAINED_FOLDER
 
-RECIPE = "macromolecules"
+# Recipes by the microscopes that they are for.
+RECIPES = {"macromolecules": VIEWS, "macromolecules-averaged": (TILTED,)}
 EACH, N_OTHERS, OTHER_SEED = 100, 40, 66_066
 # Of the validation data, what its recipe does not name.
 STRANGERS = ("3gl1", "3h84", "2cg9", "3d2f", "1u6g")
@@ -38,21 +39,29 @@ N_NEIGHBOURS = (0, 3)
 def shipped_rows(runs: Runs) -> list[BenchRow]:
     """Known structures and strangers through each microscope at SNR 0.1, as deployed."""
     densities = densities_folder()
-    recipe = read_classifier_recipe(RECIPE)
-    folder = TRAINED_FOLDER / recipe.name
-    if densities is None or not folder.is_dir():
+    if densities is None:
         return []
-    return [row for view in VIEWS for row in rows_of(folder, recipe, densities, view)]
+    rows = []
+    for name, views in RECIPES.items():
+        recipe = read_classifier_recipe(name)
+        folder = TRAINED_FOLDER / recipe.name
+        if folder.is_dir():
+            for view in views:
+                suffix = f"_of_{name}{view.suffix}"
+                rows += rows_of(folder, recipe, densities, view.conditions, suffix)
+    return rows
 
 
-def rows_of(folder: Path, recipe: ClassifierRecipe, densities: Path, view: View) -> list[BenchRow]:
-    """Rows of one finished classifier of that recipe's classes."""
-    conditions = view.conditions.model_copy(update={"n_neighbours": N_NEIGHBOURS})
+def rows_of(
+    folder: Path, recipe: ClassifierRecipe, densities: Path, conditions: Conditions, suffix: str
+) -> list[BenchRow]:
+    """Rows of one finished classifier of that recipe's classes, up to three neighbours beside."""
+    conditions = conditions.model_copy(update={"n_neighbours": N_NEIGHBOURS})
     classifier = SubtomogramClassifier(folder, "cpu")
     known = read_structures(densities, recipe.structures.densities)
     test = made_set(known, conditions, EACH, (TEST, 300))
     found, kinds = _classified(classifier, test.images), test.kinds.numpy()
-    suffix, names = f"_of_{RECIPE}{view.suffix}", {name: name for name in STRANGERS}
+    names = {name: name for name in STRANGERS}
     rows = [
         accuracy_row(f"accuracy{suffix}", [found.kinds == kinds]),
         BenchRow(
