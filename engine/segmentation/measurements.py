@@ -155,7 +155,10 @@ def _mitochondria(
         volumes = np.array([one.volume_um3 for one in found])
         shapes = np.array([one.sphericity for one in found])
         values["mitochondrion_volume_mean_um3"] = _mean(volumes, "um3", 0.05)
-        values["mitochondrion_sphericity_mean"] = _mean(shapes, "1", 0.05)
+        mean = _mean(shapes, "1", 0.05)
+        # A ball has 1, and nothing has more.
+        highest = None if mean.high is None else min(1.0, mean.high)
+        values["mitochondrion_sphericity_mean"] = replace(mean, high=highest)
     return values
 
 

@@ -157,3 +157,10 @@ def test_doubtful_states_widen_the_interval():
 def test_without_a_state_the_share_is_not_assessable():
     assert measured([organelle(1)])["mito_abnormal_fraction"].not_assessable
     assert measured()["mito_abnormal_fraction"].not_assessable == "no mitochondrion was found"
+
+
+def test_nothing_is_rounder_than_a_ball():
+    round_ones = [replace(organelle(n), sphericity=shape) for n, shape in enumerate((0.97, 1.0))]
+    found = measured(round_ones)["mitochondrion_sphericity_mean"]
+    assert found.low < found.value < found.high
+    assert found.high == 1.0
