@@ -33,7 +33,7 @@ from models.table import MULTI_REFERENCE
 # Random complexes that no other set holds, none of the unseen structures: how many, of each.
 N_COMPLEXES, OF_EACH, COMPLEX_SEED = 200, 2, 77_077
 # Of those that are averaged, each for itself.
-N_AVERAGED, OF_EACH_AVERAGED = 20, 200
+N_AVERAGED, OF_EACH_AVERAGED = 40, 200
 
 
 def stranger_rows(runs: Runs) -> list[BenchRow]:
