@@ -256,8 +256,9 @@ def _network(
     )  # fmt: skip
     with torch.no_grad():
         network.weights.copy_(noise.weights)  # type: ignore[operator]
-        network.reduced.weight.copy_(reduction)
         # What the file stores in half of the bytes: poses and noise blur more than sixteen bits do.
+        reduction = torch.from_numpy(halved(reduction.numpy()))
+        network.reduced.weight.copy_(reduction)
         references = (templates @ noise.basis @ reduction.T).numpy()
         network.references.weight.copy_(torch.from_numpy(halved(references)))
         network.references.bias.copy_(-energies)

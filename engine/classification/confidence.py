@@ -118,7 +118,7 @@ class StrangerClass:
     Attributes
     ----------
     limit
-        Of the score: `KNOWN_REFUSED` of held-out known examples lie above it.
+        Of the score: `KNOWN_REFUSED` of held-out known examples lie above it, or fewer.
     distance
         Counts beside the log odds, where few strangers were shown: others are like none of them.
     weight
@@ -170,8 +170,9 @@ def fitted_stranger_class(
     # Log odds of clear images lie ten times as far apart as those of poor ones, distances do not.
     weight = DISTANCE_WEIGHT * float(stranger_log_odds(known_logits).std())
     model = StrangerClass(np.inf, distance, weight)
-    scores = model.scores(known_logits, known_features)
-    return replace(model, limit=float(np.quantile(scores, 1.0 - KNOWN_REFUSED)))
+    limit = float(np.quantile(model.scores(known_logits, known_features), 1.0 - KNOWN_REFUSED))
+    # Even odds at a typical distance: where classes lie far from strangers, the limit lies between.
+    return replace(model, limit=limit if distance is None else max(limit, weight))
 
 
 def fitted_open_set(

@@ -126,6 +126,11 @@ def test_strangers_that_are_like_none_of_those_shown_are_far_from_the_classes():
             0.05, abs=2e-3
         )
         assert (model.scores(logits[600:], far) > model.limit).mean() > 0.99
+        # Far from strangers, where even odds are: fewer than one in twenty.
+        surely = logits[:600] + np.array([60.0 * spread, 0.0, 0.0])
+        model = fitted_stranger_class(surely, near, distance)
+        assert (model.scores(surely, near) > model.limit).mean() < 0.01
+        assert model.limit == pytest.approx(model.weight)
         assert fitted_stranger_class(logits[:600], near).scores(logits, near) == pytest.approx(
             stranger_log_odds(logits)
         )
