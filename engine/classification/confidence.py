@@ -17,7 +17,7 @@ KNOWN_REFUSED = 0.05
 SHRINKAGE = 0.1
 # What a distance (1 is typical) counts for, of the log odds' own spread; docs/benchmarks.md tells
 # what else was tried.
-DISTANCE_WEIGHT = 0.5
+DISTANCE_WEIGHT = 0.25
 # Held-out examples of a class from which its typical distance is told.
 LEAST_TYPICAL = 5
 

@@ -24,6 +24,8 @@ LEAST_SIDE = 12
 # What a network has before anything is fitted: band in Fourier voxels as a share of the box, and
 # numbers that a shifted image is reduced to.
 BAND, N_REDUCED = 0.27, 256
+# Of the signal, in units of that of training: which of them a subtomogram has is not known.
+AMPLITUDES = (0.35, 0.5, 0.7, 1.0, 1.4)
 # Of the strongest structure's own fit: less is none, and what is divided by less rounds.
 LEAST_FIT = 0.01
 
@@ -129,13 +131,27 @@ class MultiReference(nn.Module):
     def classified(self, features: Tensor) -> Tensor:
         """Logits (n, classes) of features."""
         if self.n_strangers:
-            features = torch.cat([features[:, : self.n_known], self._of_strangers(features)], dim=1)
+            ratios = self._of_any_amplitude(features)
+            features = torch.cat([ratios[:, : self.n_known], self._of_strangers(ratios)], dim=1)
         logits: Tensor = self.head(features)
         return logits
 
-    def _of_strangers(self, features: Tensor) -> Tensor:
+    def _of_any_amplitude(self, features: Tensor) -> Tensor:
+        """Log-likelihood ratios (n, structures) where the signal may be fainter, or clearer.
+
+        At the amplitude of training what is fainter is likest what has little power, a small
+        stranger.
+        """
+        energies: Tensor = self.energies  # type: ignore[assignment]
+        # What a pose shares with its reference grows with the amplitude, the reference's own power
+        # with its square.
+        fits = features + energies
+        each = torch.stack([one * fits - one**2 * energies for one in AMPLITUDES], dim=2)
+        return torch.logsumexp(each, dim=2) - math.log(len(AMPLITUDES))
+
+    def _of_strangers(self, ratios: Tensor) -> Tensor:
         """Log-likelihood ratio (n, 1) of what is any stranger, or nothing at all."""
-        each = torch.logsumexp(features[:, self.n_known :], dim=1, keepdim=True)
+        each = torch.logsumexp(ratios[:, self.n_known :], dim=1, keepdim=True)
         # Nothing has a ratio of one to itself: log(exp(each) + 1).
         together: Tensor = nn.functional.softplus(each)
         return together - math.log(self.n_strangers + 1)

@@ -14,7 +14,13 @@ from engine.errors import BadInputError
 from engine.simulation.subtomogram_params import SubtomogramParams
 from engine.simulation.subtomograms import SubtomogramMaker
 from models import reference_fitting
-from models.architectures.multi_reference import SHIFTS_VOX, MultiReference, band_indices
+from models.architectures import multi_reference
+from models.architectures.multi_reference import (
+    AMPLITUDES,
+    SHIFTS_VOX,
+    MultiReference,
+    band_indices,
+)
 from models.ball_functions import ball_functions
 from models.class_averaging import coefficient_variance
 from models.classifier_data import LabelledSubtomograms, stack_of
@@ -236,13 +242,38 @@ def test_nothing_but_noise_is_none_of_the_classes(beside_strangers):
 
 
 def test_strangers_share_one_class_that_is_their_mean_likelihood():
-    """Of features, written out: any of the strangers, or nothing."""
+    """Of features, written out: any of the strangers, or nothing, at any amplitude."""
     network = MultiReference(12, 3, band=3.2, n_reduced=7, n_orientations=5, n_strangers=4)
-    features = torch.tensor([[5.0, 2.0, 1.0, 3.0, -2.0, 0.5]])
+    features, energies = np.array([5.0, 2.0, 1.0, 3.0, -2.0, 0.5]), np.array([4.0, 3, 2, 5, 1, 2])
     with torch.no_grad():
-        logits = network.classified(features)
-    others = math.log(np.exp([1.0, 3.0, -2.0, 0.5, 0.0]).mean())
-    assert logits.numpy() == pytest.approx(np.array([[5.0, 2.0, others]]), abs=1e-6)
+        network.energies.copy_(torch.from_numpy(energies))
+        logits = network.classified(torch.from_numpy(features)[None].float())[0]
+    likelihoods = np.mean(
+        [np.exp(one * (features + energies) - one**2 * energies) for one in AMPLITUDES], axis=0
+    )
+    expected = [*likelihoods[:2], np.mean([*likelihoods[2:], 1.0])]
+    assert logits.numpy() == pytest.approx(np.log(expected), abs=1e-5)
+
+
+def test_what_is_fainter_than_in_training_is_still_known(beside_strangers, monkeypatch):
+    """A third of the SNR: refused less than if one amplitude were believed."""
+    faint = CONDITIONS.model_copy(update={"snr_range": (SNR / 3, SNR / 3)})
+    known, new = (
+        SetMaker(structures, faint, BOX, VOXEL_ANGST).balanced(each, (13,))
+        for structures, each in ((STRUCTURES, 40), (assemblies(12, 73), 10))
+    )
+    network = beside_strangers.network
+    areas, refused = [], []
+    for amplitudes in (multi_reference.AMPLITUDES, (1.0,)):
+        monkeypatch.setattr(multi_reference, "AMPLITUDES", amplitudes)
+        open_set = _open_set(beside_strangers)
+        own, theirs = (none_scores(network, open_set, one.images) for one in (known, new))
+        areas.append(_area(own, theirs))
+        refused.append((own > open_set.limit).mean())
+    assert areas[0] > 0.98
+    assert refused[0] < 0.9 * refused[1]
+    right = logits_of(network, known.images)[:, :-1].argmax(dim=1) == known.kinds
+    assert float(right.double().mean()) > 0.9
 
 
 def test_with_strangers_it_answers_as_in_torch_when_exported(tmp_path, beside_strangers):
