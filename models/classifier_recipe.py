@@ -155,6 +155,8 @@ class ClassifierRecipe(BaseModel):
                 f"{', '.join(meant)}: {MULTI_REFERENCE} estimates its references, there is no "
                 "training to change"
             )
+        if self.architecture != MULTI_REFERENCE and self.orientations != N_ORIENTATIONS:
+            raise ValueError(f"orientations: for {MULTI_REFERENCE} alone")
         if self.architecture == MULTI_REFERENCE and (self.box_vox % 2 or self.box_vox < LEAST_SIDE):
             raise ValueError(
                 f"box_vox: {MULTI_REFERENCE} takes even boxes of {LEAST_SIDE} voxels or more, "

@@ -22,7 +22,7 @@ from engine.classification.confidence import (
 )
 from engine.data.arrays import Float64s
 from engine.segmentation.network_files import MODEL_FILE
-from models.classifier_training import FitParams, Fitted, logits_of
+from models.classifier_training import FitParams, Fitted
 from models.onnx_export import fold_batch_norm, write_checked
 from models.writing import write_card
 
@@ -116,10 +116,18 @@ def features_of(network: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
     return torch.cat(parts)
 
 
+def logits_from(network: nn.Module, features: Tensor) -> Float64s:
+    """Logits (n, classes) of features (n, d)."""
+    with torch.inference_mode():
+        found: Float64s = network.classified(features).double().numpy()  # type: ignore[operator]
+    return found
+
+
 def deployment_of(fitted: Fitted, voxel_size_nm: float) -> Deployment:
     """Class means from what a network was trained on; the rest from what its training held out."""
     kept, n_known = fitted.held_out, len(fitted.shown.known_names)
-    every = logits_of(fitted.network, kept.images).double().numpy()
+    features = features_of(fitted.network, kept.images)
+    every = logits_from(fitted.network, features)
     is_known = kept.kinds.numpy() < n_known
     logits, kinds = every[is_known, :n_known], kept.kinds.numpy()[is_known]
     temperature = fitted_temperature(logits, kinds)
@@ -130,49 +138,47 @@ def deployment_of(fitted: Fitted, voxel_size_nm: float) -> Deployment:
     }
     open_set: OpenSetModel | StrangerClass
     if fitted.shown.has_strangers:
-        features = _compared(fitted.network, kept.images)
+        compared = _compared(fitted.network, features)
         # Of a network that was shown many, log odds are enough.
         averaged = hasattr(fitted.network, "compared")
-        distance = _by_features(fitted) if averaged else None
-        open_set = fitted_stranger_class(every[is_known], features[is_known], distance)
-        theirs = open_set.scores(every[~is_known], features[~is_known])
+        distance = _by_features(fitted, compared) if averaged else None
+        open_set = fitted_stranger_class(every[is_known], compared[is_known], distance)
+        theirs = open_set.scores(every[~is_known], compared[~is_known])
         if len(theirs):
             metrics["strangers-refused"] = float((theirs > open_set.limit).mean())
     else:
-        open_set = _by_features(fitted)
+        open_set = _by_features(fitted, _compared(fitted.network, features))
     return Deployment(
         fitted.shown.known_names, int(kept.images.shape[-1]), voxel_size_nm, temperature, open_set,
         metrics,
     )  # fmt: skip
 
 
-def _by_features(fitted: Fitted) -> OpenSetModel:
+def _by_features(fitted: Fitted, held_out: Float64s) -> OpenSetModel:
+    """Of what training was shown, and what is compared (n, d) of what it held out."""
     shown, kept = fitted.shown, fitted.held_out
     return fitted_open_set(
-        _compared(fitted.network, shown.images),
+        _compared(fitted.network, features_of(fitted.network, shown.images)),
         shown.kinds.numpy(),
-        _compared(fitted.network, kept.images),
+        held_out,
         kept.kinds.numpy(),
         len(shown.known_names),
     )
 
 
 def none_scores(
-    network: nn.Module, model: OpenSetModel | StrangerClass, images: Tensor
+    network: nn.Module, model: OpenSetModel | StrangerClass, features: Tensor
 ) -> Float64s:
-    """What is larger, (n,), the more a subtomogram is none of the classes, as it is deployed."""
-    features = features_of(network, images)
-    compared = compared_of(network, features).double().numpy()
+    """What is larger, (n,), the more features (n, d) are of none of the classes, as deployed."""
+    compared = _compared(network, features)
     if isinstance(model, OpenSetModel):
         return model.scores(compared)
-    with torch.inference_mode():
-        logits = network.classified(features).double().numpy()  # type: ignore[operator]
-    return model.scores(logits, compared)
+    return model.scores(logits_from(network, features), compared)
 
 
-def _compared(network: nn.Module, images: Tensor) -> Float64s:
+def _compared(network: nn.Module, features: Tensor) -> Float64s:
     with torch.inference_mode():
-        found: Float64s = compared_of(network, features_of(network, images)).double().numpy()
+        found: Float64s = compared_of(network, features).double().numpy()
     return found
 
 

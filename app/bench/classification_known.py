@@ -35,7 +35,13 @@ from models.architectures.compact import EMBEDDING
 from models.arithmetic import multiply_adds, multiply_adds_of, n_weights
 from models.classifier_data import stack_of
 from models.classifier_training import Fitted, logits_of
-from models.classifier_writing import Deployment, deployment_of, none_scores, write_classifier
+from models.classifier_writing import (
+    Deployment,
+    deployment_of,
+    features_of,
+    none_scores,
+    write_classifier,
+)
 from models.table import CLASSIFIERS, MULTI_REFERENCE
 
 CHAPTER = (
@@ -168,8 +174,10 @@ def _calibration_rows(runs: Runs, view: View, fitted: Fitted, suffix: str) -> li
     unseen = unseen_set(runs.material.unseen, view)
     distance = deployment.open_set
     assert isinstance(distance, OpenSetModel)
-    own = none_scores(fitted.network, distance, test.images[: len(unseen)])
-    others = none_scores(fitted.network, distance, unseen.images)
+    own, others = (
+        none_scores(fitted.network, distance, features_of(fitted.network, images))
+        for images in (test.images[: len(unseen)], unseen.images)
+    )
     each = [others[(unseen.kinds == kind).numpy()] for kind in range(len(unseen.class_names))]
     areas = [auroc(own, there) for there in each]
     known_refused = (own > distance.limit).mean()

@@ -16,17 +16,14 @@ from app.bench.classification_sets import (
     unseen_set,
 )
 from app.bench.result import BenchRow
-from engine.classification.confidence import (
-    calibration_error,
-    probabilities_of,
-)
+from engine.classification.confidence import calibration_error, probabilities_of
 from engine.data.arrays import Bools
 from engine.data.classification import NONE_OF_THESE
 from models.arithmetic import multiply_adds_of
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_pool import assemblies
-from models.classifier_training import Fitted, logits_of
-from models.classifier_writing import deployment_of, none_scores
+from models.classifier_training import Fitted
+from models.classifier_writing import deployment_of, features_of, logits_from, none_scores
 from models.reference_fitting import ReferenceParams, fit_references
 from models.table import MULTI_REFERENCE
 
@@ -77,12 +74,15 @@ def _averaged_rows(runs: Runs, view: View) -> list[BenchRow]:
 def _rows(runs: Runs, view: View, fitted: Fitted, name: str, shown: str) -> list[BenchRow]:
     """Of a network whose last class is none of the others."""
     test, unseen = runs.test(view), unseen_set(runs.material.unseen, view)
-    logits = logits_of(fitted.network, test.images).double().numpy()
+    network = fitted.network
+    features = features_of(network, test.images)
+    logits = logits_from(network, features)
     right: Bools = np.asarray(logits.argmax(axis=1) == test.kinds.numpy())
     deployment = deployment_of(fitted, VOXEL_NM)
     probabilities = probabilities_of(logits[:, :-1], deployment.temperature)
     open_set, limit = deployment.open_set, deployment.open_set.limit
-    own, theirs = (none_scores(fitted.network, open_set, one.images) for one in (test, unseen))
+    own = none_scores(network, open_set, features)
+    theirs = none_scores(network, open_set, features_of(network, unseen.images))
     areas, each = [], []
     for kind, structure in enumerate(unseen.class_names):
         one = theirs[(unseen.kinds == kind).numpy()]

@@ -37,6 +37,10 @@ def test_shipped_recipes_are_read_by_name():
         ({"architecture": "no-such"}, "no classifier 'no-such'"),
         ({"architecture": "multi_reference", "teacher": "a", "int8": True}, "teacher, int8"),
         ({"architecture": "multi_reference", "box_vox": 25}, "even boxes of 12 voxels or more"),
+        (
+            {"architecture": "compact", "orientations": 500},
+            "orientations: for multi_reference alone",
+        ),
         ({"teacher": "a", "renewed": True}, "a teacher speaks of one set"),
         ({"density_weight": 1.0, "architecture": "cb3d"}, "for compact networks"),
         ({"conditions": {"snr_range": [0.5, 0.1]}}, "the smaller first"),

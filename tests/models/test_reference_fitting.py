@@ -27,7 +27,7 @@ from models.classifier_data import LabelledSubtomograms, stack_of
 from models.classifier_pool import SetMaker, assemblies
 from models.classifier_recipe import Conditions
 from models.classifier_training import logits_of
-from models.classifier_writing import deployment_of, none_scores, write_classifier
+from models.classifier_writing import deployment_of, features_of, none_scores, write_classifier
 from models.reference_fitting import ReferenceParams, fit_references
 
 BOX, VOXEL_ANGST, SNR = 16, 20.0, 0.3
@@ -90,7 +90,7 @@ def test_what_is_clearer_is_not_far_from_its_class(fitted):
     known = SetMaker(STRUCTURES, clear, BOX, VOXEL_ANGST).balanced(40, (7,))
     others = SetMaker(assemblies(5, 71), clear, BOX, VOXEL_ANGST).balanced(20, (8,))
     own, theirs = (
-        none_scores(fitted.network, distances, one.images) for one in (known, others)
+        scores_of(fitted.network, distances, one.images) for one in (known, others)
     )  # fmt: skip
     assert (own > distances.limit).mean() < 0.15
     assert (theirs > distances.limit).mean() > 3 * (own > distances.limit).mean()
@@ -228,7 +228,7 @@ def test_what_is_like_averages_of_strangers_is_none_of_the_classes(fitted, besid
     right = logits_of(beside_strangers.network, known.images).argmax(dim=1) == known.kinds
     assert float(right.double().mean()) > 0.85
     alone, beside = (
-        _area(*(none_scores(one.network, _open_set(one), part.images) for part in (known, new)))
+        _area(*(scores_of(one.network, _open_set(one), part.images) for part in (known, new)))
         for one in (fitted, beside_strangers)
     )
     assert alone < 0.98
@@ -238,7 +238,7 @@ def test_what_is_like_averages_of_strangers_is_none_of_the_classes(fitted, besid
 def test_nothing_but_noise_is_none_of_the_classes(beside_strangers):
     noise = torch.randn((40, 1, BOX, BOX, BOX), generator=torch.Generator().manual_seed(0))
     open_set = _open_set(beside_strangers)
-    assert (none_scores(beside_strangers.network, open_set, noise) > open_set.limit).mean() > 0.9
+    assert (scores_of(beside_strangers.network, open_set, noise) > open_set.limit).mean() > 0.9
 
 
 def test_strangers_share_one_class_that_is_their_mean_likelihood():
@@ -267,7 +267,7 @@ def test_what_is_fainter_than_in_training_is_still_known(beside_strangers, monke
     for amplitudes in (multi_reference.AMPLITUDES, (1.0,)):
         monkeypatch.setattr(multi_reference, "AMPLITUDES", amplitudes)
         open_set = _open_set(beside_strangers)
-        own, theirs = (none_scores(network, open_set, one.images) for one in (known, new))
+        own, theirs = (scores_of(network, open_set, one.images) for one in (known, new))
         areas.append(_area(own, theirs))
         refused.append((own > open_set.limit).mean())
     assert areas[0] > 0.98
@@ -284,7 +284,7 @@ def test_with_strangers_it_answers_as_in_torch_when_exported(tmp_path, beside_st
     assert write_classifier(beside_strangers.network, deployment, {}, folder, "test") <= 1e-4
     test = made(4, 6)
     answers = SubtomogramClassifier(folder, "cpu").classify(stack_of(test.images, 2.0))
-    scores = none_scores(beside_strangers.network, deployment.open_set, test.images)
+    scores = scores_of(beside_strangers.network, deployment.open_set, test.images)
     assert answers.distances == pytest.approx(scores, rel=1e-3, abs=0.05)
     assert answers.class_names == tuple(one.name for one in STRUCTURES)
 
@@ -295,6 +295,10 @@ def test_strangers_in_other_boxes_are_refused():
     )
     with pytest.raises(BadInputError, match="strangers in boxes of 12"):
         fit_references(made(12, 1), PARAMS, strangers=others)
+
+
+def scores_of(network, open_set, images):
+    return none_scores(network, open_set, features_of(network, images))
 
 
 def _open_set(fitted):
