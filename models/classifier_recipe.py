@@ -9,7 +9,7 @@ from engine.classification.classifier import TASK
 from engine.data.classification import NONE_OF_THESE
 from engine.simulation.subtomogram_params import Microscopy
 from models.architectures.multi_reference import LEAST_SIDE, N_ORIENTATIONS
-from models.classifier_training import FitParams
+from models.classifier_training import FitParams, Precision
 from models.distilling import Teaching
 from models.recipe import PoolRecipe, checked, recipe_content
 from models.table import CLASSIFIERS, MULTI_REFERENCE
@@ -109,6 +109,8 @@ class ClassifierRecipe(BaseModel):
         (`models.density_teaching`); 0 for none.
     mirrored
         Show mirror images too: for what has no hand, as organelles.
+    precision
+        Of the products of a training step: `bfloat16` is faster on processors that have it.
     int8
         Write `NAME-int8` beside it, with convolutions of eight bits (`models.classifier_int8`).
     start_from, teacher
@@ -136,6 +138,7 @@ class ClassifierRecipe(BaseModel):
     augment: bool = True
     mirrored: bool = False
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    precision: Precision = "float32"
     seed: int = 0
     orientations: int = Field(default=N_ORIENTATIONS, ge=100)
     density_weight: float = Field(default=0.0, ge=0)
@@ -188,6 +191,7 @@ class ClassifierRecipe(BaseModel):
             "mirrored": self.mirrored,
             "density_weight": self.density_weight,
             "int8": self.int8,
+            "precision": self.precision != "float32",
             "n_unseen": self.structures.n_unseen,
         }
         return [name for name, value in asked.items() if value]
@@ -204,6 +208,7 @@ class ClassifierRecipe(BaseModel):
             augment=self.augment,
             mirrored=self.mirrored,
             label_smoothing=self.label_smoothing,
+            precision=self.precision,
             seed=self.seed,
         )
 

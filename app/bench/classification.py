@@ -9,18 +9,18 @@ import engine
 import models
 from app.bench.classification_adapted import adaptation_rows
 from app.bench.classification_central import central_rows
+from app.bench.classification_chapter import chapter_rows
 from app.bench.classification_few import averaged_rows, few_example_rows, stack_rows
 from app.bench.classification_int8 import int8_rows
 from app.bench.classification_known import (
     begun_rows,
     calibration_rows,
-    chapter_rows,
     compact_rows,
     limit_rows,
     reference_rows,
     speed_rows,
 )
-from app.bench.classification_runs import Runs, large_at_hand
+from app.bench.classification_runs import Runs, scored_if_at_hand
 from app.bench.classification_sets import densities_folder
 from app.bench.classification_shipped import shipped_rows
 from app.bench.classification_states import state_rows
@@ -73,4 +73,4 @@ def _digest(runs: Runs) -> str:
     densities = densities_folder()
     known = sorted(densities.glob("*.mrc")) if densities else []
     found = [*sources, *TRAINED_FOLDER.glob(f"*/{MANIFEST_FILE}"), *known]
-    return digest_of_files(found, [] if runs.tier == "full" else large_at_hand(runs.work))
+    return digest_of_files(found, [] if runs.tier == "full" else scored_if_at_hand(runs.work))

@@ -15,7 +15,6 @@ from app.bench.classification_runs import (
     Runs,
     accuracy_row,
     auroc,
-    papers_params,
     right,
 )
 from app.bench.classification_sets import (
@@ -32,7 +31,7 @@ from engine.classification.classifier import SubtomogramClassifier
 from engine.classification.confidence import OpenSetModel, calibration_error, probabilities_of
 from engine.simulation.subtomogram_params import SubtomogramParams
 from models.architectures.compact import EMBEDDING
-from models.arithmetic import multiply_adds, multiply_adds_of, n_weights
+from models.arithmetic import multiply_adds, multiply_adds_of
 from models.classifier_data import stack_of
 from models.classifier_training import Fitted, logits_of
 from models.classifier_writing import (
@@ -44,10 +43,6 @@ from models.classifier_writing import (
 )
 from models.table import CLASSIFIERS, MULTI_REFERENCE
 
-CHAPTER = (
-    "inception3d", "dsrf3d", "dsrf3d_v2", "rb3d", "cb3d", "dsrf3d_v2_s1", "dsrf3d_v2_s2",
-    "dsrf3d_v2_s3",
-)  # fmt: skip
 N_IDEAL = 500
 SPEED_BOX_VOX, SPEED_COUNT, STUDENT = 32, 10_000, "compact_small"
 
@@ -95,11 +90,6 @@ def reference_rows(runs: Runs) -> list[BenchRow]:
     return [row for view in VIEWS for row in _reference_rows(runs, view)]
 
 
-def chapter_rows(runs: Runs) -> list[BenchRow]:
-    """The networks of the chapter, on the first training set."""
-    return [row for view in VIEWS for row in _chapter_rows(runs, view)]
-
-
 def _cost(name: str, runs: Runs) -> int:
     return multiply_adds(name, BOX_VOX, len(runs.material.known))
 
@@ -134,22 +124,6 @@ def _reference_rows(runs: Runs, view: View) -> list[BenchRow]:
             "same subtomograms",
         ),
     ]  # fmt: skip
-
-
-def _chapter_rows(runs: Runs, view: View) -> list[BenchRow]:
-    rows, n_classes = [], len(runs.material.known)
-    for name in CHAPTER:
-        if not runs.has(name, f"{name}{view.suffix}-0"):
-            continue
-        fitted = runs.trained(name, 0, papers_params(name), view=view)
-        rows.append(
-            accuracy_row(
-                f"accuracy_of_{name}{view.suffix}", [right(fitted.network, runs.test(view))],
-                baseline=f"{_cost(name, runs) / 1e6:.0f} million multiply-adds, "
-                f"{n_weights(name, BOX_VOX, n_classes):,} weights, {len(fitted.losses)} epochs",
-            )
-        )  # fmt: skip
-    return rows
 
 
 def calibration_rows(runs: Runs) -> list[BenchRow]:

@@ -36,6 +36,8 @@ TEST_EACH = 1000
 # What the quick tier trains; larger networks are scored where the work folder holds them.
 LARGEST_QUICK = 0.2e9
 FINISHED = "finished"
+# Folders of parts that take an hour and more, whatever the network.
+HOURS = ("table-", "tasks-")
 # Features that were learnt from random complexes alone.
 EMBEDDING_MODEL = "embedding-1"
 # Whose statistics the BatchNorms of a begun network start with.
@@ -44,12 +46,6 @@ FIRST_IMAGES = 512
 OURS = FitParams(epochs=24)
 # From features that are learnt already.
 BEGUN = FitParams(epochs=16, learning_rate=1.5e-3)
-# The chapter's networks get as many epochs and the same changes of images, and AdamW with one cycle
-# in the place of the publications' SGD. They have no BatchNorm, so that the rate is lower.
-PAPERS = FitParams(epochs=24, learning_rate=1e-3, label_smoothing=0.0, patience=6)
-# The deep ones die at that rate (every answer the same after 60 batches; at this one they learn).
-PAPERS_DEEP = replace(PAPERS, learning_rate=3e-4)
-DEEP = ("dsrf3d", "dsrf3d_v2", "rb3d", "cb3d")
 
 
 @dataclass
@@ -71,6 +67,18 @@ class Runs:
     _sets: dict[tuple[int, View], LabelledSubtomograms] = field(default_factory=dict)
     _tests: dict[View, LabelledSubtomograms] = field(default_factory=dict)
     _references: dict[tuple[int, View], Fitted] = field(default_factory=dict)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the parts that take hours train on half as many for half as long.
+
+        Without a GPU they do in both tiers: whole, they would take days.
+        """
+        return self.tier != "full" or not self._on_gpu
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device != "cpu" and torch.cuda.is_available()
 
     @cached_property
     def material(self) -> Material:
@@ -101,13 +109,19 @@ class Runs:
         """Ours that averages the classes and compares in every pose."""
         key = (seed, view)
         if key not in self._references:
-            self._references[key] = fit_references(
+            self._references[key] = self.averaged(
+                f"{MULTI_REFERENCE}{view.suffix}-{seed}",
                 self.training(seed, view),
                 ReferenceParams(seed=seed),
-                folder=self.work / f"{MULTI_REFERENCE}{view.suffix}-{seed}",
-                on_progress=self.on_training,
             )
         return self._references[key]
+
+    def averaged(self, key: str, data: LabelledSubtomograms, params: ReferenceParams) -> Fitted:
+        """Classes averaged; averages that the work folder holds are not estimated again."""
+        folder = self.work / key
+        fitted = fit_references(data, params, folder=folder, on_progress=self.on_training)
+        (folder / FINISHED).touch()
+        return fitted
 
     def begun(
         self, view: View, *, key: str, seed: int = 0, data: LabelledSubtomograms | None = None
@@ -174,14 +188,14 @@ class Runs:
             objective=objective,
             validation=validation,
             folder=folder,
-            device="cuda" if self.device == "cuda" else "cpu",
+            device="cuda" if self._on_gpu else "cpu",
             on_progress=self.on_training,
         )
         (folder / FINISHED).touch()
         return fitted
 
 
-def large_at_hand(work: Path) -> list[str]:
+def scored_if_at_hand(work: Path) -> list[str]:
     """Finished networks in a work folder that the quick tier scores and does not train."""
     large = [
         name
@@ -189,12 +203,7 @@ def large_at_hand(work: Path) -> list[str]:
         if name != MULTI_REFERENCE and multiply_adds(name, BOX_VOX, 10) > LARGEST_QUICK
     ]
     names = [path.parent.name for path in work.glob(f"*/{FINISHED}")]
-    return sorted(name for name in names if name.startswith(tuple(large)))
-
-
-def papers_params(name: str) -> FitParams:
-    """How a network of the chapter is trained."""
-    return PAPERS_DEEP if name in DEEP else PAPERS
+    return sorted(name for name in names if name.startswith((*large, *HOURS)))
 
 
 def right(network: nn.Module, data: LabelledSubtomograms) -> Bools:

@@ -32,13 +32,12 @@ RUNS: dict[str, TaskWeights] = {
     "density_correlation": TaskWeights(0.0, 0.0, 1.0),
 }
 CHANNELS, SEEDS, TEST_EACH = (8, 16, 32), range(5), 100
-# The quick tier scores what was trained on half as many, if that is at hand: an hour of a core.
-SHOWN_EACH = {"quick": TRAIN_EACH // 2, "full": TRAIN_EACH}
 
 
 def task_rows(runs: Runs) -> list[BenchRow]:
     """Each head with and without the others; the full tier, or what it has finished."""
-    each = SHOWN_EACH[runs.tier]
+    # The quick tier scores what is at hand: an hour of a core.
+    each = TRAIN_EACH // 2 if runs.is_reduced else TRAIN_EACH
     keys = [_key(name, each, seed) for seed in SEEDS for name in RUNS]
     if runs.tier != "full" and not all(runs.is_finished(key) for key in keys):
         return []
@@ -48,7 +47,7 @@ def task_rows(runs: Runs) -> list[BenchRow]:
     for seed in SEEDS:
         data = made_set(known, CROWDED, each, (TRAINING, 200, seed), with_targets=True)
         for name in RUNS:
-            scores[name].append(_scored(runs, name, seed, data, test))
+            scores[name].append(_scored(runs, name, _key(name, each, seed), seed, data, test))
     return [_row(head, each, scores) for head in RUNS if head != TOGETHER]
 
 
@@ -57,12 +56,17 @@ def _key(name: str, each: int, seed: int) -> str:
 
 
 def _scored(
-    runs: Runs, name: str, seed: int, data: LabelledSubtomograms, test: LabelledSubtomograms
+    runs: Runs,
+    name: str,
+    key: str,
+    seed: int,
+    data: LabelledSubtomograms,
+    test: LabelledSubtomograms,
 ) -> TaskScores:
     weights = RUNS[name]
     fitted = runs.trained(
         name, seed, replace(OURS, epochs=OURS.epochs // 2),
-        key=_key(name, SHOWN_EACH[runs.tier], seed), data=data,
+        key=key, data=data,
         objective=multi_task_objective(weights), validation=multi_task_validation(weights),
         make=lambda: MultiTask(len(data.class_names), CHANNELS),
     )  # fmt: skip

@@ -1,30 +1,20 @@
 """Rows of students: what they lose of their teacher, what they save."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.bench.classification_runs import OURS, Runs, accuracy_row, papers_params, right
-from app.bench.classification_sets import (
-    BOX_VOX,
-    TILT_SERIES,
-    TILTED,
-    TRAIN_EACH,
-    TRAINING,
-    made_set,
-)
+from app.bench.classification_chapter import chapter_network, key_of, papers_params
+from app.bench.classification_runs import OURS, Runs, accuracy_row, right
+from app.bench.classification_sets import BOX_VOX, TILTED
 from app.bench.result import BenchRow, bootstrap_mean
 from models.arithmetic import multiply_adds, n_weights
 from models.classifier_training import Fitted, logits_of, parts_of
 from models.distilling import Teaching, distillation_objective
 
 TEACHER = "dsrf3d_v2"
-# From random weights it stays at chance at SNR 0.1; it is shown clear subtomograms first.
-CLEAR_SNR, CLEAR_EPOCHS, TEACHER_EPOCHS = 1.0, 6, 12
-TEACHER_KEY, CLEAR_KEY = f"{TEACHER}-teacher-0", f"{TEACHER}-clear-0"
 # The published students regress logits; ours copies softened probabilities.
 STUDENTS: dict[str, Teaching] = {
     "dsrf3d_v2_s1": "logits", "dsrf3d_v2_s2": "logits", "dsrf3d_v2_s3": "logits",
@@ -37,9 +27,9 @@ TIMED, ROUNDS = 128, 5
 
 def distillation_rows(runs: Runs) -> list[BenchRow]:
     """Students of the published teacher; none where this tier may not train it."""
-    if not runs.has(TEACHER, TEACHER_KEY):
+    if not runs.has(TEACHER, key_of(TEACHER, TILTED)):
         return []
-    teacher, test = trained_teacher(runs), runs.test(TILTED)
+    teacher, test = chapter_network(runs, TEACHER, TILTED), runs.test(TILTED)
     shown, _ = parts_of(runs.training(0, TILTED), papers_params(TEACHER))
     taught = logits_of(teacher.network, shown.images)
     own = right(teacher.network, test)
@@ -56,32 +46,23 @@ def distillation_rows(runs: Runs) -> list[BenchRow]:
         rows.append(
             _lost_row(f"accuracy_lost_by_{name}", name, f"taught by {teaching}", own, found, runs)
         )
-        if name in OUR_STUDENTS:
-            alone = right(runs.trained(name, 0, OURS, view=TILTED).network, test)
+        alone = _untaught(runs, name)
+        if alone is not None:
+            found = right(alone.network, test)
             rows.append(
                 _lost_row(
-                    f"accuracy_lost_by_{name}_untaught", name, "labels alone", own, alone, runs
+                    f"accuracy_lost_by_{name}_untaught", name, "labels alone", own, found, runs
                 )
             )
         rows.append(_speed_row(name, teacher.network, student.network, test.images[:TIMED]))
     return rows
 
 
-def trained_teacher(runs: Runs) -> Fitted:
-    """The published teacher on the same 200 a class, after as many clear ones."""
-
-    def begin(network: nn.Module) -> None:
-        """With what clear subtomograms taught."""
-        conditions = TILT_SERIES.model_copy(update={"snr_range": (CLEAR_SNR, CLEAR_SNR)})
-        clear = runs.trained(
-            TEACHER, 0, replace(papers_params(TEACHER), epochs=CLEAR_EPOCHS, patience=0),
-            key=CLEAR_KEY,
-            data=made_set(runs.material.known, conditions, TRAIN_EACH, (TRAINING, 400)),
-        )  # fmt: skip
-        network.load_state_dict(clear.network.state_dict())
-
-    params = replace(papers_params(TEACHER), epochs=TEACHER_EPOCHS)
-    return runs.trained(TEACHER, 0, params, view=TILTED, key=TEACHER_KEY, start=begin)
+def _untaught(runs: Runs, name: str) -> Fitted | None:
+    """The same student from labels alone; None where this tier may not train it."""
+    if name in OUR_STUDENTS:
+        return runs.trained(name, 0, OURS, view=TILTED)
+    return chapter_network(runs, name, TILTED) if runs.has(name, key_of(name, TILTED)) else None
 
 
 def _lost_row(

@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from app.bench import classification_few, classification_table
+from app.bench import classification_chapter, classification_few, classification_table
 from app.bench.classification_few import prototype_row, spread_rows
 from app.bench.classification_ideal import ideal_classes
-from app.bench.classification_runs import Runs, accuracy_row, large_at_hand
-from app.bench.classification_sets import BOX_VOX, PUBLISHED, TEST_DATA, material
+from app.bench.classification_runs import Runs, accuracy_row, scored_if_at_hand
+from app.bench.classification_sets import (
+    BOX_VOX,
+    PUBLISHED,
+    TEST_DATA,
+    TILT_SERIES,
+    TILTED,
+    TRAINING,
+    made_set,
+    material,
+)
 from app.bench.classification_states import NamedField, abnormal_row, balanced_accuracy
 from app.bench.classification_strangers import with_strangers
 from app.bench.classification_unseen import _cluster_row
@@ -112,18 +121,37 @@ def test_the_table_has_a_row_for_every_network_and_cell_that_the_tier_trains(tmp
     monkeypatch.delenv(TEST_DATA, raising=False)
     small = {
         "N_CLASSES": 3, "BOX_VOX": 16, "VOXEL_ANGST": 20.0, "TEST_EACH": 4,
-        "SNRS": (math.inf, 0.1), "TILT_LIMITS_DEG": (60.0,), "NETWORKS": ("compact_small",),
-        "TRAIN_EACH": {"quick": 6, "full": 8}, "EPOCHS": {"quick": 1, "full": 2},
+        "SNRS": (math.inf, 0.1), "TILT_LIMITS_DEG": (60.0,), "TRAIN_EACH": 24, "EPOCHS": 2,
+        "NETWORKS": ("compact_small", "multi_reference"),
     }  # fmt: skip
     for name, value in small.items():
         monkeypatch.setattr(classification_table, name, value)
     assert classification_table.table_rows(Runs("quick", "cpu", tmp_path)) == []
     rows = classification_table.table_rows(Runs("full", "cpu", tmp_path))
     assert [row.metric for row in rows] == [
-        "accuracy_of_compact_small_of_3_classes_snr_inf_tilt_60",
-        "accuracy_of_compact_small_of_3_classes_snr_0.1_tilt_60",
+        f"accuracy_of_{name}_of_3_classes_snr_{snr}_tilt_60"
+        for snr in ("inf", "0.1")
+        for name in ("compact_small", "multi_reference")
     ]
     assert all(0.0 <= row.value <= 1.0 for row in rows)
+    # Without a GPU the full tier trains on half of it, and says so.
+    assert "12 a class to train for 1 epochs" in rows[0].baseline
+    # The quick tier scores what is at hand.
+    again = classification_table.table_rows(Runs("quick", "cpu", tmp_path))
+    assert [row.value for row in again] == [row.value for row in rows]
+
+
+def test_deep_networks_of_the_chapter_begin_with_clear_subtomograms(tmp_path, monkeypatch):
+    monkeypatch.delenv(TEST_DATA, raising=False)
+    for name, value in {"CLEAR_EPOCHS": 1, "EPOCHS_AFTER": 1, "TRAIN_EACH": 4}.items():
+        monkeypatch.setattr(classification_chapter, name, value)
+    runs = Runs("quick", "cpu", tmp_path)
+    few = made_set(runs.material.known, TILT_SERIES, 4, (TRAINING, 0))
+    monkeypatch.setattr(runs, "training", lambda seed, view: few)
+    found = classification_chapter.chapter_network(runs, "dsrf3d", TILTED)
+    assert len(found.losses) == 1
+    assert runs.is_finished("dsrf3d-clear_on_tilt_series-0")
+    assert runs.is_finished(classification_chapter.key_of("dsrf3d", TILTED))
 
 
 def test_a_measured_part_is_not_measured_again_but_where_something_changed(tmp_path):
@@ -141,12 +169,12 @@ def test_a_measured_part_is_not_measured_again_but_where_something_changed(tmp_p
 
 def test_rows_are_measured_anew_where_a_large_network_is_finished(tmp_path):
     (tmp_path / "a.py").write_text("1")
-    before = digest_of_files([tmp_path / "a.py"], large_at_hand(tmp_path))
-    for name in ("rb3d-0", "compact-0"):
+    before = digest_of_files([tmp_path / "a.py"], scored_if_at_hand(tmp_path))
+    for name in ("rb3d-0", "compact-0", "table-compact-100"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "finished").touch()
-    assert large_at_hand(tmp_path) == ["rb3d-0"]
-    assert digest_of_files([tmp_path / "a.py"], large_at_hand(tmp_path)) != before
+    assert scored_if_at_hand(tmp_path) == ["rb3d-0", "table-compact-100"]
+    assert digest_of_files([tmp_path / "a.py"], scored_if_at_hand(tmp_path)) != before
     (tmp_path / "a.py").write_text("2")
     assert digest_of_files([tmp_path / "a.py"]) != before
 

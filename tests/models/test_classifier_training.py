@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,14 @@ def test_classes_that_differ_are_learnt_and_held_out_ones_are_known():
     assert fitted.held_out.counts.tolist() == [3, 3, 3]
     assert len(fitted.losses) == 8
     assert fitted.losses[-1] < fitted.losses[0]
+
+
+def test_sixteen_bit_products_learn_as_much_and_leave_weights_of_32():
+    narrow = fit(network(), blobs(), replace(PARAMS, precision="bfloat16"))
+    assert accuracy(narrow.network, blobs(seed=1)) > 0.95
+    assert {values.dtype for values in narrow.network.parameters()} == {torch.float32}
+    # The products did have sixteen bits.
+    assert narrow.losses != fit(network(), blobs(), PARAMS).losses
 
 
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path):
