@@ -14,7 +14,7 @@ from engine.classification.extraction import at_sampling, normalised
 from engine.data.classification import NONE_OF_THESE
 from engine.errors import BadInputError
 from engine.io.subtomogram_files import read_subtomograms
-from engine.progress import part_of
+from engine.simulation.subtomograms import densities_in_boxes
 from models.architectures.compact import Compact
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_int8 import write_int8
@@ -103,8 +103,7 @@ def train_classifier(
     def on_making(fraction: float) -> None:
         on_progress(done * making * fraction)
 
-    n_sets = 2 if averaged else 1
-    data, renewal = _training_set(recipe, sources, work, device, part_of(on_making, 0, n_sets))
+    data, renewal = _training_set(recipe, sources, work, device, on_making)
 
     def on_fitting(fraction: float) -> None:
         on_progress(done * (making + (1.0 - making) * fraction))
@@ -114,10 +113,10 @@ def train_classifier(
         params = ReferenceParams(
             iterations=recipe.epochs, orientations=recipe.orientations, seed=recipe.seed
         )
-        others = _stranger_set(recipe, sources, device, part_of(on_making, 1, n_sets))
         fitted = fit_references(
-            data, params, strangers=others, folder=work / recipe.name, on_progress=on_fitting
-        )
+            data, params, strangers=_strangers(recipe), folder=work / recipe.name,
+            on_progress=on_fitting,
+        )  # fmt: skip
     elif target is None:
         fitted = _trained(recipe, folders, data, renewal, work, device, on_fitting)
     else:
@@ -242,7 +241,7 @@ def _training_set(
         )
     known = read_structures(sources.densities or Path(), wanted.densities)
     structures = (*known, *assemblies(wanted.n_assemblies, wanted.assembly_seed))
-    # One class of many structures has no average: where classes are averaged, each has its own.
+    # One class of many structures has no average: where classes are averaged, densities serve.
     n_mixed = 0 if recipe.architecture == MULTI_REFERENCE else wanted.n_strangers
     maker = SetMaker(
         structures, recipe.conditions, recipe.box_vox, 10.0 * recipe.voxel_size_nm,
@@ -255,21 +254,13 @@ def _training_set(
     return first, lambda epoch: maker.balanced(recipe.per_class, (recipe.seed, epoch))
 
 
-def _stranger_set(
-    recipe: ClassifierRecipe,
-    sources: ClassifierSources,
-    device: str,
-    on_progress: Callable[[float], None],
-) -> LabelledSubtomograms | None:
-    """Simulated subtomograms of every stranger; none beside what a microscope took."""
+def _strangers(recipe: ClassifierRecipe) -> Tensor | None:
+    """Densities that are none of the classes, in the recipe's boxes."""
     wanted = recipe.structures
-    if sources.labelled is not None or not wanted.n_strangers:
+    if not wanted.n_strangers:
         return None
     structures = strangers(wanted.n_strangers, wanted.stranger_seed)
-    maker = SetMaker(
-        structures, recipe.conditions, recipe.box_vox, 10.0 * recipe.voxel_size_nm, device=device
-    )
-    return maker.balanced(recipe.per_class, (recipe.seed, 1), on_progress)
+    return densities_in_boxes(structures, recipe.box_vox, 10.0 * recipe.voxel_size_nm)
 
 
 def labelled_set(path: Path, box_vox: int, voxel_size_nm: float) -> LabelledSubtomograms:

@@ -41,6 +41,7 @@ from models.class_averaging import (
 from models.classifier_data import LabelledSubtomograms, require_every_class, stratified_split
 from models.classifier_training import Fitted, logits_of
 from models.onnx_export import halved
+from models.supposed_structures import as_averaged
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def fit_references(
     data: LabelledSubtomograms,
     params: ReferenceParams,
     *,
-    strangers: LabelledSubtomograms | None = None,
+    strangers: Tensor | None = None,
     folder: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> FittedReferences:
@@ -104,8 +105,9 @@ def fit_references(
     Parameters
     ----------
     strangers
-        Subtomograms of structures that are none of the classes, labelled by structure: each has a
-        reference, and together they are one more class, `NONE_OF_THESE`.
+        Densities (n, z, y, x) of structures that are none of the classes, in boxes and at the
+        sampling of the subtomograms, protein bright: each has a reference, and together they are
+        one more class, `NONE_OF_THESE`.
     folder
         Where class averages are kept; those that are there are not estimated again.
 
@@ -113,7 +115,7 @@ def fit_references(
     ------
     BadInputError
         A class without an example, a box of fewer than 12 voxels, an odd or uneven one, strangers
-        in boxes of another.
+        in others.
     """
     require_every_class(data)
     sides = set(data.images.shape[2:])
@@ -127,31 +129,21 @@ def fit_references(
     rng = np.random.default_rng([params.seed, 0])
     shown, kept = stratified_split(data.of_known(), params.held_out, rng=rng)
     shown, kept = (replace(one, class_names=data.known_names) for one in (shown, kept))
-    every = shown if strangers is None else _together(shown, strangers)
-    noise, found = _estimated(every, params, folder, report)
-    n_known = len(data.known_names)
-    network = _network(noise, found, n_known, params)
+    noise, found = _estimated(shown, params, folder, report)
+    others = []
     if strangers is not None:
+        if strangers.shape[1:] != shown.images.shape[2:]:
+            raise BadInputError(
+                f"multi_reference: strangers in boxes of {strangers.shape[-1]} voxels, classes "
+                f"in boxes of {box}: expected the same"
+            )
+        others = list(as_averaged(noise.functions, torch.stack(found), strangers))
         names = (*data.known_names, NONE_OF_THESE)
         shown, kept = (replace(one, class_names=names) for one in (shown, kept))
+    network = _network(noise, [*found, *others], len(found), params)
     loss = _loss(network, kept)
-    averages = _volumes(noise, found[:n_known])
+    averages = _volumes(noise, found)
     return FittedReferences(network.eval(), (loss,), shown, kept, averages)
-
-
-def _together(known: LabelledSubtomograms, strangers: LabelledSubtomograms) -> LabelledSubtomograms:
-    """Both, a class for every structure."""
-    require_every_class(strangers)
-    if strangers.images.shape[2:] != known.images.shape[2:]:
-        raise BadInputError(
-            f"multi_reference: strangers in boxes of {strangers.images.shape[-1]} voxels, classes "
-            f"in boxes of {known.images.shape[-1]}: expected the same"
-        )
-    return LabelledSubtomograms(
-        torch.cat([known.images, strangers.images]),
-        torch.cat([known.kinds, strangers.kinds + len(known.class_names)]),
-        (*known.class_names, *strangers.class_names),
-    )
 
 
 def _estimated(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import nn
+from torch import Tensor, nn
 
 from app.bench.classification_sets import (
     BOX_VOX,
@@ -66,7 +66,7 @@ class Runs:
     on_training: Callable[[float], None] = lambda fraction: None
     _sets: dict[tuple[int, View], LabelledSubtomograms] = field(default_factory=dict)
     _tests: dict[View, LabelledSubtomograms] = field(default_factory=dict)
-    _references: dict[tuple[int, View], Fitted] = field(default_factory=dict)
+    _references: dict[tuple[int, View, int], Fitted] = field(default_factory=dict)
 
     @property
     def is_reduced(self) -> bool:
@@ -105,21 +105,30 @@ class Runs:
         """Ours, from random weights."""
         return self.trained("compact", seed, OURS, view=view)
 
-    def references(self, view: View, seed: int = 0) -> Fitted:
+    def references(self, view: View, seed: int = 0, strangers: Tensor | None = None) -> Fitted:
         """Ours that averages the classes and compares in every pose."""
-        key = (seed, view)
+        key = (seed, view, 0 if strangers is None else len(strangers))
         if key not in self._references:
             self._references[key] = self.averaged(
                 f"{MULTI_REFERENCE}{view.suffix}-{seed}",
                 self.training(seed, view),
                 ReferenceParams(seed=seed),
+                strangers,
             )
         return self._references[key]
 
-    def averaged(self, key: str, data: LabelledSubtomograms, params: ReferenceParams) -> Fitted:
+    def averaged(
+        self,
+        key: str,
+        data: LabelledSubtomograms,
+        params: ReferenceParams,
+        strangers: Tensor | None = None,
+    ) -> Fitted:
         """Classes averaged; averages that the work folder holds are not estimated again."""
         folder = self.work / key
-        fitted = fit_references(data, params, folder=folder, on_progress=self.on_training)
+        fitted = fit_references(
+            data, params, strangers=strangers, folder=folder, on_progress=self.on_training
+        )
         (folder / FINISHED).touch()
         return fitted
 

@@ -19,18 +19,18 @@ from app.bench.result import BenchRow
 from engine.classification.confidence import calibration_error, probabilities_of
 from engine.data.arrays import Bools
 from engine.data.classification import NONE_OF_THESE
+from engine.simulation.subtomograms import densities_in_boxes
 from models.arithmetic import multiply_adds_of
 from models.classifier_data import LabelledSubtomograms
 from models.classifier_pool import assemblies
 from models.classifier_training import Fitted
 from models.classifier_writing import deployment_of, features_of, logits_from, none_scores
-from models.reference_fitting import ReferenceParams, fit_references
 from models.table import MULTI_REFERENCE
 
 # Random complexes that no other set holds, none of the unseen structures: how many, of each.
 N_COMPLEXES, OF_EACH, COMPLEX_SEED = 200, 2, 77_077
-# Of those that are averaged, each for itself.
-N_AVERAGED, OF_EACH_AVERAGED = 40, 200
+# Of those that stand beside class averages.
+N_BESIDE = 40
 
 
 def stranger_rows(runs: Runs) -> list[BenchRow]:
@@ -57,17 +57,12 @@ def _trained_rows(runs: Runs, view: View) -> list[BenchRow]:
 
 
 def _averaged_rows(runs: Runs, view: View) -> list[BenchRow]:
-    """Of class averages beside which averages of random complexes stand."""
-    complexes = assemblies(N_AVERAGED, COMPLEX_SEED)
-    fitted = fit_references(
-        runs.training(0, view),
-        ReferenceParams(seed=0),
-        strangers=made_set(complexes, view.conditions, OF_EACH_AVERAGED, (TRAINING, 501)),
-        folder=runs.work / f"strangers-{MULTI_REFERENCE}{view.suffix}-0",
-        on_progress=runs.on_training,
-    )
+    """Of class averages beside which random complexes stand."""
+    complexes = assemblies(N_BESIDE, COMPLEX_SEED)
+    densities = densities_in_boxes(complexes, BOX_VOX, 10.0 * VOXEL_NM)
+    fitted = runs.references(view, strangers=densities)
     cost = multiply_adds_of(copy.deepcopy(fitted.network).to("meta"), BOX_VOX)
-    shown = f"averages of {N_AVERAGED} random complexes; {cost / 1e6:.0f} million multiply-adds"
+    shown = f"{N_BESIDE} random complexes; {cost / 1e6:.0f} million multiply-adds"
     return _rows(runs, view, fitted, MULTI_REFERENCE, shown)
 
 

@@ -104,7 +104,7 @@ class SubtomogramMaker:
         """One subtomogram of each kind asked for, in order."""
         draws = [_draw(int(kind), self._radii_vox, self.params, child)
                  for kind, child in zip(kinds, rng.spawn(len(kinds)), strict=True)]  # fmt: skip
-        own = self._posed([(one.kind, one.rotation, one.place) for one in draws])
+        own = self.posed([(one.kind, one.rotation, one.place) for one in draws])
         around = self._neighbours(draws)
         signal, noise = self._imaged(own, around, draws)
         level = MASK_LEVEL * self._stack.amax(dim=(1, 2, 3))
@@ -120,7 +120,7 @@ class SubtomogramMaker:
             kinds=index,
         )
 
-    def _posed(self, poses: Sequence[tuple[int, Rotation, Float32s]]) -> Tensor:
+    def posed(self, poses: Sequence[tuple[int, Rotation, Float32s]]) -> Tensor:
         """Structures turned and moved into boxes (n, z, y, x), linear interpolation."""
         box, side = self.params.box_vox, self._stack.shape[-1]
         kinds = torch.tensor([kind for kind, _, _ in poses], device=self.device)
@@ -146,7 +146,7 @@ class SubtomogramMaker:
         poses = [(index, pose) for index, one in enumerate(draws) for pose in one.neighbours]
         if poses:
             owners = torch.tensor([index for index, _ in poses], device=self.device)
-            around.index_add_(0, owners, self._posed([pose for _, pose in poses]))
+            around.index_add_(0, owners, self.posed([pose for _, pose in poses]))
         return around
 
     def _imaged(
@@ -162,6 +162,15 @@ class SubtomogramMaker:
         variance = signal[0].flatten(1).var(dim=1)
         factor = torch.sqrt(variance / (params.snr * noise.flatten(1).var(dim=1).clamp_min(1e-20)))
         return signal.sum(dim=0), noise * factor[:, None, None, None]
+
+
+def densities_in_boxes(
+    structures: Sequence[Structure], box_vox: int, voxel_size_angst: float
+) -> Tensor:
+    """Structures as they are, neither turned nor moved, float32 (n, z, y, x): what boxes hold."""
+    maker = SubtomogramMaker(structures, SubtomogramParams(box_vox, voxel_size_angst, math.inf))
+    nowhere, as_is = np.zeros(3, dtype=np.float32), Rotation.identity()
+    return maker.posed([(kind, as_is, nowhere) for kind in range(len(structures))])
 
 
 @dataclass(frozen=True)

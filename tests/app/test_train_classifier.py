@@ -161,7 +161,7 @@ def test_simulated_structures_become_a_classifier_and_training_goes_on_from_it(t
     assert card["class_names"] == ["assembly-0", "assembly-1"]
 
 
-def test_where_classes_are_averaged_strangers_are_too(tmp_path):
+def test_where_classes_are_averaged_strangers_stand_beside_them(tmp_path):
     structures = {"n_assemblies": 2, "n_strangers": 4}
     own = recipe(
         tmp_path, structures=structures, architecture="multi_reference", box_vox=12,
@@ -172,12 +172,12 @@ def test_where_classes_are_averaged_strangers_are_too(tmp_path):
     card = yaml.safe_load((tmp_path / "w" / "models" / "own-1" / "card.yaml").read_text())
     assert card["class_names"] == ["assembly-0", "assembly-1"]
     assert card["none_score"] == "log odds of a stranger, with the distance from the nearest class"
-    # A microscope's own subtomograms have no simulated strangers beside them.
+    # What a microscope took of its own shows how it would show strangers.
     known = stack(tmp_path, labels())
     alone = run("train", own, "--subtomograms", known, "--work", tmp_path / "v")
     assert alone.exit_code == 0, alone.output
     card = yaml.safe_load((tmp_path / "v" / "models" / "own-1" / "card.yaml").read_text())
-    assert card["none_score"] == "distance from the nearest class"
+    assert card["none_score"] == "log odds of a stranger, with the distance from the nearest class"
 
 
 def test_a_trained_network_says_how_unseen_structures_lie_and_takes_examples(tmp_path, monkeypatch):
