@@ -125,6 +125,11 @@ def fit_references(
             f"multi_reference: expected cubes of an even side of {LEAST_SIDE} voxels or more, "
             f"found {'x'.join(str(side) for side in data.images.shape[2:])}"
         )
+    if strangers is not None and strangers.shape[1:] != data.images.shape[2:]:
+        raise BadInputError(
+            f"multi_reference: strangers in boxes of {strangers.shape[-1]} voxels, classes in "
+            f"boxes of {box}: expected the same"
+        )
     report = on_progress or (lambda fraction: None)
     rng = np.random.default_rng([params.seed, 0])
     shown, kept = stratified_split(data.of_known(), params.held_out, rng=rng)
@@ -132,11 +137,6 @@ def fit_references(
     noise, found = _estimated(shown, params, folder, report)
     others = []
     if strangers is not None:
-        if strangers.shape[1:] != shown.images.shape[2:]:
-            raise BadInputError(
-                f"multi_reference: strangers in boxes of {strangers.shape[-1]} voxels, classes "
-                f"in boxes of {box}: expected the same"
-            )
         others = list(as_averaged(noise.functions, torch.stack(found), strangers))
         names = (*data.known_names, NONE_OF_THESE)
         shown, kept = (replace(one, class_names=names) for one in (shown, kept))
