@@ -66,7 +66,7 @@ class Runs:
     on_training: Callable[[float], None] = lambda fraction: None
     _sets: dict[tuple[int, View], LabelledSubtomograms] = field(default_factory=dict)
     _tests: dict[View, LabelledSubtomograms] = field(default_factory=dict)
-    _references: dict[tuple[int, View, int], Fitted] = field(default_factory=dict)
+    _references: dict[tuple[int, View], Fitted] = field(default_factory=dict)
 
     @property
     def is_reduced(self) -> bool:
@@ -105,15 +105,14 @@ class Runs:
         """Ours, from random weights."""
         return self.trained("compact", seed, OURS, view=view)
 
-    def references(self, view: View, seed: int = 0, strangers: Tensor | None = None) -> Fitted:
+    def references(self, view: View, seed: int = 0) -> Fitted:
         """Ours that averages the classes and compares in every pose."""
-        key = (seed, view, 0 if strangers is None else len(strangers))
+        key = (seed, view)
         if key not in self._references:
             self._references[key] = self.averaged(
                 f"{MULTI_REFERENCE}{view.suffix}-{seed}",
                 self.training(seed, view),
                 ReferenceParams(seed=seed),
-                strangers,
             )
         return self._references[key]
 

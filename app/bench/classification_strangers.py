@@ -25,6 +25,7 @@ from models.classifier_data import LabelledSubtomograms
 from models.classifier_pool import assemblies
 from models.classifier_training import Fitted
 from models.classifier_writing import deployment_of, features_of, logits_from, none_scores
+from models.reference_fitting import ReferenceParams
 from models.table import MULTI_REFERENCE
 
 # Random complexes that no other set holds, none of the unseen structures: how many, of each.
@@ -60,7 +61,9 @@ def _averaged_rows(runs: Runs, view: View) -> list[BenchRow]:
     """Of class averages beside which random complexes stand."""
     complexes = assemblies(N_BESIDE, COMPLEX_SEED)
     densities = densities_in_boxes(complexes, BOX_VOX, 10.0 * VOXEL_NM)
-    fitted = runs.references(view, strangers=densities)
+    # The classes' averages are those of the network without strangers.
+    key = f"{MULTI_REFERENCE}{view.suffix}-0"
+    fitted = runs.averaged(key, runs.training(0, view), ReferenceParams(seed=0), densities)
     cost = multiply_adds_of(copy.deepcopy(fitted.network).to("meta"), BOX_VOX)
     shown = f"{N_BESIDE} random complexes; {cost / 1e6:.0f} million multiply-adds"
     return _rows(runs, view, fitted, MULTI_REFERENCE, shown)
