@@ -1,5 +1,7 @@
 """How much a classifier computes, counted from its shapes alone."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,8 @@ def multiply_adds(name: str, box_vox: int, n_classes: int) -> int:
 
 
 def multiply_adds_of(network: nn.Module, box_vox: int) -> int:
-    """Of one subtomogram, for a network on the meta device."""
+    """Of one subtomogram, for a network on any device; it is left as it is."""
+    network = copy.deepcopy(network).to("meta")
     total = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

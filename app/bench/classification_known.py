@@ -1,6 +1,5 @@
 """Rows of the classes that were trained on: networks side by side, calibration, speed."""
 
-import copy
 import tempfile
 import time
 from pathlib import Path
@@ -112,7 +111,7 @@ def _begun_rows(runs: Runs, view: View) -> list[BenchRow]:
 def _reference_rows(runs: Runs, view: View) -> list[BenchRow]:
     networks = [runs.references(view, seed).network for seed in SEEDS]
     ours = [right(network, runs.test(view)) for network in networks]
-    cost = max(multiply_adds_of(copy.deepcopy(one).to("meta"), BOX_VOX) for one in networks)
+    cost = max(multiply_adds_of(one, BOX_VOX) for one in networks)
     return [
         BenchRow(
             f"multiply_adds_of_{MULTI_REFERENCE}{view.suffix}_of_those_of_cb3d",

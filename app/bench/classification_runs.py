@@ -70,7 +70,7 @@ class Runs:
 
     @property
     def is_reduced(self) -> bool:
-        """Whether the parts that take hours train on half as many for half as long.
+        """Whether the parts that take hours train on half as many.
 
         Without a GPU they do in both tiers: whole, they would take days.
         """

@@ -1,7 +1,5 @@
 """Rows of classifiers that were also shown random complexes, as a class of their own."""
 
-import copy
-
 import numpy as np
 import torch
 
@@ -64,7 +62,7 @@ def _averaged_rows(runs: Runs, view: View) -> list[BenchRow]:
     # The classes' averages are those of the network without strangers.
     key = f"{MULTI_REFERENCE}{view.suffix}-0"
     fitted = runs.averaged(key, runs.training(0, view), ReferenceParams(seed=0), densities)
-    cost = multiply_adds_of(copy.deepcopy(fitted.network).to("meta"), BOX_VOX)
+    cost = multiply_adds_of(fitted.network, BOX_VOX)
     shown = f"{N_BESIDE} random complexes; {cost / 1e6:.0f} million multiply-adds"
     return _rows(runs, view, fitted, MULTI_REFERENCE, shown)
 

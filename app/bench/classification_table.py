@@ -1,9 +1,9 @@
 """Rows of the published problem: 22 classes in boxes of 40, by SNR and wedge, every network."""
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from torch import nn
 
@@ -41,7 +41,11 @@ def table_rows(runs: Runs) -> list[BenchRow]:
     if not names:
         return []
     structures = table_structures()
-    networks = {name: trained(runs, name, structures).network for name in names}
+    # Made once for all networks that are shown the same.
+    made_under = cache(
+        lambda conditions: made(structures, conditions, _sizes(runs)[0], (TRAINING, 600))
+    )
+    networks = {name: trained(runs, name, made_under(shown_to(name))).network for name in names}
     rows = []
     for place, (snr, limit) in enumerate((s, t) for s in SNRS for t in TILT_LIMITS_DEG):
         cell = SHOWN.model_copy(update={"snr_range": (snr, snr), "tilt_limits_deg": (limit, limit)})
@@ -73,10 +77,13 @@ def made(
     return maker.balanced(each, (SET_SEED, *seed))
 
 
-def trained(runs: Runs, name: str, structures: Sequence[Structure]) -> Fitted:
+def shown_to(name: str) -> Conditions:
+    """What a network is trained on."""
+    return AVERAGED if name == MULTI_REFERENCE else SHOWN
+
+
+def trained(runs: Runs, name: str, shown: LabelledSubtomograms) -> Fitted:
     """One network, trained or taken from the work folder."""
-    conditions = AVERAGED if name == MULTI_REFERENCE else SHOWN
-    shown = made(structures, conditions, _sizes(runs)[0], (TRAINING, 600))
     if name == MULTI_REFERENCE:
         return runs.averaged(_key(name, runs), shown, ReferenceParams())
     params = OURS if name.startswith("compact") else papers_params(name)
@@ -88,8 +95,9 @@ def trained(runs: Runs, name: str, structures: Sequence[Structure]) -> Fitted:
 
 def _how(name: str, network: nn.Module, runs: Runs) -> str:
     each, epochs = _sizes(runs)
-    cost = multiply_adds_of(copy.deepcopy(network).to("meta"), BOX_VOX)
-    shown = "at SNR 0.1, +-60" if name == MULTI_REFERENCE else f"for {epochs} epochs"
+    cost = multiply_adds_of(network, BOX_VOX)
+    alone = f"at SNR {AVERAGED.snr_range[0]:g}, +-{AVERAGED.tilt_limits_deg[0]:g}"
+    shown = alone if name == MULTI_REFERENCE else f"for {epochs} epochs"
     return (
         f"chance {1 / N_CLASSES:.3f}; {cost / 1e6:.0f} million multiply-adds, {each} a class to "
         f"train {shown}"
