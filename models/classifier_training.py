@@ -53,8 +53,8 @@ class FitParams:
     mirrored
         Augment by mirror images too: for what has no hand.
     precision
-        Of the products of a training step; weights, losses and validation keep 32 bits. Half to
-        four fifths of the time of a step where the processor has such products, slower elsewhere.
+        Of the products of a training step; weights, losses and validation keep 32 bits. 0.45 to
+        0.85 of the time of a step where the processor has such products, slower elsewhere.
     """
 
     epochs: int
